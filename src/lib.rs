@@ -1,0 +1,1 @@
+//! Portcullis: a token authority and authenticating reverse proxy for the Kubernetes API.
