@@ -1,1 +1,10 @@
 //! Portcullis: a token authority and authenticating reverse proxy for the Kubernetes API.
+//!
+//! The rooms and who may import whom stand in ARCHITECTURE.md; `tests/house.rs` holds the table.
+
+pub mod clock;
+pub mod identity;
+mod random;
+pub mod secret;
+pub mod token;
+pub mod user;

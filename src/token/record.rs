@@ -1,0 +1,68 @@
+//! A token as it is stored.
+
+use super::{KeyHash, TokenKind, TokenName};
+use crate::clock::UnixMillis;
+use crate::identity::UserId;
+
+/// How long a token lives, in milliseconds from its creation; 0 means that it never expires.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Ttl(pub u64);
+
+/// A token without its key, of which only a salted hash is kept.
+#[derive(Debug, Clone)]
+pub struct TokenRecord {
+    /// The public name, unique.
+    pub name: TokenName,
+    /// Whose token it is.
+    pub user_id: UserId,
+    /// What it is for.
+    pub kind: TokenKind,
+    /// Free text of its owner.
+    pub description: String,
+    /// When it was made.
+    pub created_at: UnixMillis,
+    /// How long it lives, fixed at creation.
+    pub ttl: Ttl,
+    /// False while it is switched off.
+    pub enabled: bool,
+    /// What its key is checked against.
+    pub hash: KeyHash,
+}
+
+impl TokenRecord {
+    /// The first moment it is no longer good at; `None` if it never expires.
+    pub fn expires_at(&self) -> Option<UnixMillis> {
+        (self.ttl != Ttl(0)).then(|| self.created_at.plus(self.ttl.0))
+    }
+
+    /// Whether it has expired at `now`.
+    pub fn is_expired(&self, now: UnixMillis) -> bool {
+        self.expires_at().is_some_and(|end| now >= end)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::token::TokenKey;
+
+    #[test]
+    fn a_token_is_good_until_the_last_millisecond_of_its_life() {
+        let mut token = TokenRecord {
+            name: TokenName::try_from("token-bcdfg").unwrap(),
+            user_id: UserId::try_from("user-bcdfg").unwrap(),
+            kind: TokenKind::ApiKey,
+            description: String::new(),
+            created_at: UnixMillis(1_000),
+            ttl: Ttl(500),
+            enabled: true,
+            hash: KeyHash::sha256(&TokenKey::generate().unwrap()).unwrap(),
+        };
+        assert!(!token.is_expired(UnixMillis(1_499)));
+        assert!(token.is_expired(UnixMillis(1_500)));
+        token.ttl = Ttl(0);
+        assert!(!token.is_expired(UnixMillis(u64::MAX)));
+        token.ttl = Ttl(u64::MAX);
+        assert!(!token.is_expired(UnixMillis(u64::MAX - 1)), "a sum past the end of time must not wrap");
+    }
+}
