@@ -66,7 +66,7 @@ mod tests {
             "x".repeat(1 << 20),
         ];
         for text in wrong {
-            assert_eq!(Bearer::try_from(text.as_str()).err(), Some(BearerError), "{:.40}", text);
+            assert_eq!(Bearer::try_from(text.as_str()).err(), Some(BearerError), "{text:.40}");
         }
     }
 }

@@ -22,7 +22,7 @@ pub struct KeyHash(Format);
 
 #[derive(Clone, PartialEq, Eq)]
 enum Format {
-    Scrypt { salt: String, log_n: u8, r: u32, p: u32, digest: Vec<u8> },
+    Scrypt { salt: [u8; SALT_BYTES], log_n: u8, r: u32, p: u32, digest: Vec<u8> },
     Sha256 { salt: [u8; SALT_BYTES], digest: [u8; 32] },
     Sha3 { salt: [u8; SALT_BYTES], digest: [u8; 64] },
 }
@@ -64,9 +64,8 @@ impl KeyHash {
             }
             Format::Scrypt { salt, log_n, r, p, digest } => {
                 let mut computed = vec![0; digest.len()];
-                let done = scrypt::Params::new(*log_n, *r, *p).is_ok_and(|params| {
-                    scrypt::scrypt(key.as_bytes(), salt.as_bytes(), &params, &mut computed).is_ok()
-                });
+                let done = scrypt::Params::new(*log_n, *r, *p)
+                    .is_ok_and(|params| scrypt::scrypt(key.as_bytes(), salt, &params, &mut computed).is_ok());
                 done && bool::from(computed.ct_eq(digest))
             }
         }
@@ -93,7 +92,8 @@ impl fmt::Display for KeyHash {
         let encode = |bytes: &[u8]| STANDARD_NO_PAD.encode(bytes);
         match &self.0 {
             Format::Scrypt { salt, log_n, r, p, digest } => {
-                write!(f, "$1:{salt}:{log_n}:{r}:{p}:{}", encode(digest))
+                let salt = u64::from_be_bytes(*salt);
+                write!(f, "$1:{salt:016x}:{log_n}:{r}:{p}:{}", encode(digest))
             }
             Format::Sha256 { salt, digest } => write!(f, "$2:{}:{}", encode(salt), encode(digest)),
             Format::Sha3 { salt, digest } => write!(f, "$3:1:{}:{}", encode(salt), encode(digest)),
@@ -123,8 +123,9 @@ fn scrypt_fields(salt: &str, log_n: &str, r: &str, p: &str, digest: &str) -> Res
     if !hex || !(16..=64).contains(&digest.len()) {
         return Err(HashError);
     }
+    let salt = u64::from_str_radix(salt, 16).map_err(|_| HashError)?.to_be_bytes();
     let log_n = u8::try_from(number(log_n, 16)?).map_err(|_| HashError)?;
-    Ok(Format::Scrypt { salt: salt.to_owned(), log_n, r: number(r, 8)?, p: number(p, 2)?, digest })
+    Ok(Format::Scrypt { salt, log_n, r: number(r, 8)?, p: number(p, 2)?, digest })
 }
 
 fn decode<const N: usize>(text: &str) -> Result<[u8; N], HashError> {
