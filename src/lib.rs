@@ -3,6 +3,7 @@
 //! The rooms and who may import whom stand in ARCHITECTURE.md; `tests/house.rs` holds the table.
 
 pub mod clock;
+pub mod config;
 pub mod identity;
 mod random;
 pub mod secret;

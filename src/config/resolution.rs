@@ -1,0 +1,191 @@
+//! Which source wins for each key, and what is wrong with all of them together.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::error::{ConfigError, ConfigErrors};
+use super::file;
+use super::key::{DefaultValue, Draft, Given, Key, Kind};
+use super::source::{CONFIG_VARIABLE, Origin, Sources, VARIABLE_PREFIX};
+use super::{API_VERSION, Config, KEYS, KIND, TlsFiles};
+
+/// A configuration together with where each of its values came from.
+#[derive(Debug)]
+pub struct Resolution {
+    /// The result.
+    pub config: Config,
+    /// One entry a key, in the table's order.
+    pub values: Vec<Value>,
+}
+
+/// One key's value and its source.
+#[derive(Debug)]
+pub struct Value {
+    /// The key.
+    pub key: &'static Key,
+    /// The value as it was written; `None` if it is not set and has no default.
+    pub given: Option<Given>,
+    /// Who set it.
+    pub origin: Origin,
+}
+
+impl Resolution {
+    /// Takes each key from its strongest source and checks everything.
+    pub fn of(sources: &Sources) -> Result<Self, ConfigErrors> {
+        let parsed = sources.file.as_ref().map(file::parse).unwrap_or_default();
+        let mut errors = parsed.errors;
+        errors.extend(near_misses(&sources.environment));
+        let in_file: BTreeMap<_, _> = parsed.values.into_iter().collect();
+        let mut draft = Draft {
+            config: Config::blank(),
+            tls: TlsFiles { certificate: PathBuf::new(), key: PathBuf::new() },
+        };
+        let mut values = Vec::with_capacity(KEYS.len());
+        for key in KEYS {
+            let value = winner(key, sources, &in_file);
+            match &value.given {
+                Some(given) => errors.extend(store(&mut draft, &value, given)),
+                None => errors.extend(missing(key)),
+            }
+            values.push(value);
+        }
+        let config = finish(draft, &mut errors);
+        ConfigErrors::check(errors)?;
+        Ok(Self { config, values })
+    }
+
+    /// The configuration as a file that would give it, with the source of each value in a comment.
+    pub fn to_yaml(&self) -> String {
+        let mut lines = vec![format!("apiVersion: {API_VERSION}"), format!("kind: {KIND}")];
+        let mut section = "";
+        for value in &self.values {
+            let (parent, name) = value.key.path.rsplit_once('.').unwrap_or(("", value.key.path));
+            if parent != section {
+                section = parent;
+                lines.push(format!("{parent}:"));
+            }
+            let indent = if parent.is_empty() { "" } else { "  " };
+            lines.push(match &value.given {
+                Some(given) => {
+                    format!("{indent}{name}: {}  # {}", yaml_value(value.key.kind, given), value.origin)
+                }
+                None => format!("{indent}{name}:  # not set"),
+            });
+        }
+        lines.push(String::new());
+        lines.join("\n")
+    }
+}
+
+/// The known name that a misspelt one most likely stands for: the same last part, or few letters away.
+pub(super) fn closest<'a>(name: &str, known: impl Iterator<Item = &'a str> + Clone) -> Option<&'a str> {
+    let lower = name.to_ascii_lowercase();
+    let last = |path: &str| path.rsplit('.').next().unwrap_or(path).trim_matches('"').to_ascii_lowercase();
+    known.clone().find(|candidate| last(candidate) == last(name)).or_else(|| {
+        known
+            .map(|candidate| {
+                (strsim::damerau_levenshtein(&lower, &candidate.to_ascii_lowercase()), candidate)
+            })
+            .filter(|(distance, _)| *distance <= 3)
+            .min_by_key(|(distance, _)| *distance)
+            .map(|(_, candidate)| candidate)
+    })
+}
+
+fn winner(key: &'static Key, sources: &Sources, in_file: &BTreeMap<&str, Given>) -> Value {
+    let flag = key.flag.and_then(|name| Some((sources.flags.get(key.path)?.clone(), Origin::Flag(name))));
+    // An empty variable counts as absent: compose files and charts pass them on when nothing was set.
+    let variable = sources.environment.get(key.environment).filter(|value| !value.is_empty()).cloned();
+    let variable = variable.map(|text| (text, Origin::Environment(key.environment.to_owned())));
+    if let Some((text, origin)) = flag.or(variable) {
+        return Value { key, given: Some(Given::One(text)), origin };
+    }
+    if let (Some(given), Some(file)) = (in_file.get(key.path), &sources.file) {
+        return Value { key, given: Some(given.clone()), origin: Origin::File(file.path.clone()) };
+    }
+    let given = match key.default {
+        DefaultValue::Unset => None,
+        DefaultValue::Text(text) => Some(text.to_owned()),
+        DefaultValue::Computed(_, compute) => compute(&sources.host, &sources.environment),
+    };
+    Value { key, given: given.map(Given::One), origin: Origin::Default }
+}
+
+fn store(draft: &mut Draft, value: &Value, given: &Given) -> Option<ConfigError> {
+    let expected = (value.key.set)(draft, given).err()?;
+    Some(ConfigError::Invalid {
+        key: value.key.path.to_owned(),
+        origin: value.origin.clone(),
+        given: match given {
+            Given::One(text) => Some(text.clone()),
+            Given::Many(_) => None,
+        },
+        expected: expected.0,
+    })
+}
+
+fn missing(key: &'static Key) -> Option<ConfigError> {
+    match key.default {
+        DefaultValue::Unset => None,
+        DefaultValue::Text(_) | DefaultValue::Computed(..) => {
+            Some(ConfigError::Missing { key: key.path, environment: key.environment, help: key.help })
+        }
+    }
+}
+
+/// The rules that look at two keys.
+fn finish(draft: Draft, errors: &mut Vec<ConfigError>) -> Config {
+    let Draft { mut config, tls } = draft;
+    let unset = |path: &PathBuf| path.as_os_str().is_empty();
+    match (unset(&tls.certificate), unset(&tls.key)) {
+        (false, false) => config.tls = Some(tls),
+        (true, true) => {}
+        _ => errors.push(ConfigError::Conflict {
+            keys: "tls.certificate, tls.key",
+            reason: "set both, or none for a self-made certificate",
+        }),
+    }
+    let (main, admin) = (config.listen, config.admin_listen);
+    let overlap = main.ip() == admin.ip() || main.ip().is_unspecified() || admin.ip().is_unspecified();
+    // Port 0 lets the system choose, and it never chooses one twice.
+    if main.port() == admin.port() && main.port() != 0 && overlap {
+        errors.push(ConfigError::Conflict {
+            keys: "listen, adminListen",
+            reason: "need different ports: probes and metrics must not be reachable for clients",
+        });
+    }
+    config
+}
+
+/// Variables that look like misspelt ones of ours. Others that begin with our prefix are let be: Kubernetes sets
+/// `PORTCULLIS_PORT`, `PORTCULLIS_SERVICE_HOST` and more in every pod beside a service called `portcullis`.
+fn near_misses(environment: &BTreeMap<String, String>) -> impl Iterator<Item = ConfigError> {
+    let known = || KEYS.iter().map(|key| key.environment).chain([CONFIG_VARIABLE]);
+    let ours = environment.keys().filter(|name| name.starts_with(VARIABLE_PREFIX));
+    ours.filter(move |name| !known().any(|variable| variable == *name)).filter_map(move |name| {
+        let of_a_service = name.contains("_SERVICE_") || name.contains("_PORT");
+        let suggestion = closest(name, known()).filter(|_| !of_a_service)?;
+        Some(ConfigError::Unknown {
+            key: name.clone(),
+            origin: Origin::Environment(name.clone()),
+            suggestion: Some(suggestion.to_owned()),
+        })
+    })
+}
+
+fn yaml_value(kind: Kind, given: &Given) -> String {
+    // A JSON string is a YAML string, whatever is in it.
+    let quoted = |text: &str| serde_json::Value::from(text).to_string();
+    match (kind, given) {
+        (Kind::Count | Kind::Bool | Kind::Duration | Kind::Size, Given::One(text)) => text.clone(),
+        (Kind::List, Given::One(text)) => {
+            let items: Vec<_> = text.split(',').map(|item| quoted(item.trim())).collect();
+            format!("[{}]", items.join(", "))
+        }
+        (_, Given::One(text)) => quoted(text),
+        (_, Given::Many(texts)) => {
+            let items: Vec<_> = texts.iter().map(|text| quoted(text)).collect();
+            format!("[{}]", items.join(", "))
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! From a text to a typed value. Each parser says what it expected, never what went wrong inside.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::LogFormat;
+use super::key::Given;
+use crate::identity::{Group, RESERVED_PREFIX};
+
+/// What a value should have been: the second half of "expected …".
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expected(pub String);
+
+/// A span of time: whole numbers with a unit of `ms`, `s`, `m`, `h` or `d`, largest first (`1h30m`).
+pub fn duration(text: &str) -> Option<Duration> {
+    let units = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
+    let mut rest = text;
+    let mut total: u64 = 0;
+    let mut last_unit = u64::MAX;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
+        let (number, tail) = rest.split_at_checked(digits)?;
+        let unit_end = tail.find(|c: char| c.is_ascii_digit()).unwrap_or(tail.len());
+        let (unit, tail) = tail.split_at_checked(unit_end)?;
+        let (_, millis) = units.iter().find(|(name, _)| *name == unit)?;
+        // `5m1h` and `5m5m` are slips of the pen more often than sums.
+        if *millis >= last_unit {
+            return None;
+        }
+        last_unit = *millis;
+        total = total.checked_add(number.parse::<u64>().ok()?.checked_mul(*millis)?)?;
+        rest = tail;
+    }
+    (!text.is_empty()).then(|| Duration::from_millis(total))
+}
+
+pub(super) fn bounded_duration(given: &Given, least: Duration, most: Duration) -> Result<Duration, Expected> {
+    let expected = || Expected(format!("a duration from {least:?} to {most:?}, such as 30s or 5m"));
+    let value = duration(one(given)?).ok_or_else(expected)?;
+    if (least..=most).contains(&value) { Ok(value) } else { Err(expected()) }
+}
+
+pub(super) fn size(given: &Given, least: usize, most: usize) -> Result<usize, Expected> {
+    let expected = || Expected(format!("a size from {least}B to {most}B, such as 128KiB or 1MiB"));
+    let text = one(given)?;
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at_checked(digits).ok_or_else(expected)?;
+    let factor: usize = match unit {
+        "B" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => return Err(expected()),
+    };
+    let bytes = number.parse().ok().and_then(|number: usize| number.checked_mul(factor));
+    bytes.filter(|bytes| (least..=most).contains(bytes)).ok_or_else(expected)
+}
+
+pub(super) fn count(given: &Given, most: u32) -> Result<u32, Expected> {
+    let number = one(given)?.parse().ok();
+    number
+        .filter(|number| (1..=most).contains(number))
+        .ok_or_else(|| Expected(format!("a whole number from 1 to {most}")))
+}
+
+pub(super) fn count_usize(given: &Given, most: u32) -> Result<usize, Expected> {
+    let number = count(given, most)?;
+    usize::try_from(number).map_err(|_| Expected("a smaller number".into()))
+}
+
+pub(super) fn address(given: &Given) -> Result<SocketAddr, Expected> {
+    one(given)?
+        .parse()
+        .map_err(|_| Expected("an IP address and a port, such as 0.0.0.0:8443 or [::1]:9090".into()))
+}
+
+pub(super) fn path(given: &Given) -> Result<PathBuf, Expected> {
+    text(given, "a path").map(PathBuf::from)
+}
+
+pub(super) fn text(given: &Given, what: &str) -> Result<String, Expected> {
+    let text = one(given)?;
+    if text.trim().is_empty() || text.chars().any(char::is_control) {
+        return Err(Expected(format!("{what}, not empty and without control characters")));
+    }
+    Ok(text.to_owned())
+}
+
+pub(super) fn choice(given: &Given, choices: &[&'static str]) -> Result<&'static str, Expected> {
+    let text = one(given)?;
+    let found = choices.iter().find(|choice| **choice == text);
+    found.copied().ok_or_else(|| Expected(format!("one of {}", choices.join(", "))))
+}
+
+pub(super) fn boolean(given: &Given) -> Result<bool, Expected> {
+    Ok(choice(given, &["true", "false"])? == "true")
+}
+
+pub(super) fn log_format(given: &Given) -> Result<LogFormat, Expected> {
+    Ok(if choice(given, &["json", "text"])? == "json" { LogFormat::Json } else { LogFormat::Text })
+}
+
+/// An origin: `https`, a host, perhaps a port. A path would have to be cut off again by every route.
+pub(super) fn origin(given: &Given) -> Result<String, Expected> {
+    let expected = || Expected("an https URL without a path, such as https://gate.example.org".into());
+    let uri: http::Uri = one(given)?.parse().map_err(|_| expected())?;
+    let authority = uri.authority().ok_or_else(expected)?.as_str();
+    let bare = uri.path_and_query().is_none_or(|path| path.as_str() == "/");
+    if uri.scheme_str() != Some("https") || !bare || authority.contains('@') {
+        return Err(expected());
+    }
+    Ok(format!("https://{authority}"))
+}
+
+/// Names for a certificate: host names and IP addresses.
+pub(super) fn server_names(given: &Given) -> Result<Vec<String>, Expected> {
+    let names = many(given);
+    for name in &names {
+        if rustls::pki_types::ServerName::try_from(name.as_str()).is_err() {
+            return Err(Expected("a list of host names and IP addresses".into()));
+        }
+    }
+    Ok(names)
+}
+
+/// Exact names that begin with `system:`.
+pub(super) fn system_identities(given: &Given) -> Result<Vec<String>, Expected> {
+    let names = many(given);
+    for name in &names {
+        if !name.starts_with(RESERVED_PREFIX) || Group::try_from(name.as_str()).is_err() {
+            return Err(Expected(format!("a list of user or group names that begin with {RESERVED_PREFIX}")));
+        }
+    }
+    Ok(names)
+}
+
+fn one(given: &Given) -> Result<&str, Expected> {
+    match given {
+        Given::One(text) => Ok(text),
+        Given::Many(_) => Err(Expected("a single value".into())),
+    }
+}
+
+fn many(given: &Given) -> Vec<String> {
+    match given {
+        Given::One(text) => {
+            text.split(',').map(str::trim).filter(|t| !t.is_empty()).map(str::to_owned).collect()
+        }
+        Given::Many(texts) => texts.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn given(text: &str) -> Given {
+        Given::One(text.to_owned())
+    }
+
+    #[test]
+    fn a_duration_has_units_from_large_to_small() {
+        for (text, millis) in [("30s", 30_000), ("5m", 300_000), ("1h30m", 5_400_000), ("90d", 7_776_000_000)]
+        {
+            assert_eq!(duration(text), Some(Duration::from_millis(millis)), "{text}");
+        }
+        assert_eq!(duration("1m250ms"), Some(Duration::from_millis(60_250)));
+        for text in [
+            "",
+            "30",
+            "s",
+            "30 s",
+            "5m1h",
+            "5m5m",
+            "-1s",
+            "1.5h",
+            "1w",
+            "99999999999999999999s",
+            "9999999999999999d",
+        ] {
+            assert_eq!(duration(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_size_needs_its_unit_and_keeps_to_its_bounds() {
+        assert_eq!(size(&given("128KiB"), 1, 1 << 20), Ok(131_072));
+        assert_eq!(size(&given("1MiB"), 1, 1 << 20), Ok(1 << 20));
+        for text in ["128", "128K", "128kib", "1.5MiB", "KiB", "", "2MiB", "0B", "99999999999999999999GiB"] {
+            assert!(size(&given(text), 1, 1 << 20).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_server_url_is_an_https_origin_and_nothing_more() {
+        assert_eq!(origin(&given("https://gate:8443/")), Ok("https://gate:8443".into()));
+        for text in [
+            "http://gate",
+            "gate:8443",
+            "https://gate/x",
+            "https://gate/?q",
+            "https://u@gate",
+            "https://",
+            "",
+        ] {
+            assert!(origin(&given(text)).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn only_names_of_kubernetes_itself_can_be_allowed() {
+        assert_eq!(
+            system_identities(&given("system:masters, system:node:a")),
+            Ok(vec!["system:masters".into(), "system:node:a".into()])
+        );
+        for text in ["masters", "system:masters,admin", "System:masters"] {
+            assert!(system_identities(&given(text)).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn zero_is_no_bound() {
+        assert!(count(&given("0"), 10).is_err());
+        assert!(count(&given("11"), 10).is_err());
+        assert_eq!(count(&given("10"), 10), Ok(10));
+        let (least, most) = (Duration::from_millis(1), Duration::from_mins(1));
+        assert!(bounded_duration(&given("0s"), least, most).is_err());
+        assert!(bounded_duration(&given("61s"), least, most).is_err());
+    }
+}
