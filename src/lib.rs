@@ -7,5 +7,6 @@ pub mod config;
 pub mod identity;
 mod random;
 pub mod secret;
+pub mod store;
 pub mod token;
 pub mod user;

@@ -3,5 +3,7 @@
 mod password;
 mod record;
 
-pub use password::PasswordHash;
+pub use password::{
+    MAX_PASSWORD_BYTES, NewPassword, PasswordError, PasswordHash, PasswordHashError, verify_against_nothing,
+};
 pub use record::UserRecord;

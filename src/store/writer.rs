@@ -1,0 +1,131 @@
+//! The writer's thread. What has queued up goes into one transaction, so that many writers share one flush to disk.
+
+use std::fs::File;
+use std::sync::Arc;
+
+use rusqlite::{Connection, Transaction};
+use tokio::sync::mpsc;
+
+use super::feed::{Feeds, Reply};
+use super::write::Write;
+use super::{Change, StoreError};
+
+/// A write and who waits for it. Once queued it is done, whether or not somebody still waits.
+pub(super) type Job = (Write, Reply);
+
+/// Serves the queue until every sender is gone. `_lock` is held as long as the connection is open.
+pub(super) fn run(
+    mut connection: Connection,
+    mut queue: mpsc::Receiver<Job>,
+    feeds: &Arc<Feeds>,
+    _lock: File,
+) {
+    let mut batch = Vec::with_capacity(MAX_BATCH);
+    while queue.blocking_recv_many(&mut batch, MAX_BATCH) > 0 {
+        let (writes, replies): (Vec<Write>, Vec<Reply>) = batch.drain(..).unzip();
+        match commit(&mut connection, &writes) {
+            Ok(outcomes) => answer(feeds, outcomes, replies),
+            Err(error) => {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    writes = writes.len(),
+                    "writes failed"
+                );
+                for reply in replies {
+                    let _gone = reply.send(Err(error.clone()));
+                }
+            }
+        }
+    }
+}
+
+/// What each write of a batch came to.
+type Outcomes = Vec<Result<Vec<Change>, StoreError>>;
+
+/// All of `writes` in one transaction, each in a savepoint of its own: one that fails takes back only itself.
+/// An error means that none of them was done.
+fn commit(connection: &mut Connection, writes: &[Write]) -> Result<Outcomes, StoreError> {
+    let mut transaction = connection.transaction()?;
+    let mut outcomes = Vec::with_capacity(writes.len());
+    for write in writes {
+        outcomes.push(apply(&mut transaction, write)?);
+    }
+    transaction.commit()?;
+    Ok(outcomes)
+}
+
+/// The outer error fails the whole batch: after an I/O error or on a full disk SQLite may have taken the transaction
+/// back by itself, and what came next would stand alone, outside of any.
+fn apply(
+    transaction: &mut Transaction<'_>,
+    write: &Write,
+) -> Result<Result<Vec<Change>, StoreError>, StoreError> {
+    let savepoint = transaction.savepoint()?;
+    match write.apply(&savepoint) {
+        Ok(changes) => {
+            savepoint.commit()?;
+            Ok(Ok(changes))
+        }
+        Err(outage @ StoreError::Unreachable(_)) => Err(outage),
+        Err(refusal) => {
+            savepoint.finish()?;
+            Ok(Err(refusal))
+        }
+    }
+}
+
+fn answer(feeds: &Feeds, outcomes: Outcomes, replies: Vec<Reply>) {
+    for (outcome, reply) in outcomes.into_iter().zip(replies) {
+        match outcome {
+            Ok(changes) => feeds.publish(changes, reply),
+            Err(refusal) => {
+                let _gone = reply.send(Err(refusal));
+            }
+        }
+    }
+}
+
+/// Writes in one transaction.
+const MAX_BATCH: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::testing::{TempDir, token, user};
+    use crate::store::{Outage, rows, schema};
+
+    #[test]
+    fn a_full_disk_loses_nothing_that_was_acknowledged_and_keeps_nothing_that_was_not() {
+        let dir = TempDir::new();
+        let path = schema::prepare_files(dir.path()).unwrap();
+        let mut connection = schema::open_writer(&path).unwrap();
+        let alice = user("alice", false);
+        commit(&mut connection, &[Write::InsertUser(alice.clone())]).unwrap();
+        connection.pragma_update(None, "max_page_count", 24).unwrap();
+
+        let mut acknowledged = Vec::new();
+        let (failed, error) = loop {
+            let batch: Vec<_> = (0..16).map(|_| token(&alice.id).0).collect();
+            let writes: Vec<Write> = batch.iter().cloned().map(Write::InsertToken).collect();
+            match commit(&mut connection, &writes) {
+                Ok(outcomes) => {
+                    let done = batch.into_iter().zip(outcomes).filter(|(_, outcome)| outcome.is_ok());
+                    acknowledged.extend(done.map(|(record, _)| record));
+                }
+                Err(error) => break (batch, error),
+            }
+        };
+        assert!(matches!(error, StoreError::Unreachable(Outage::Database(_))), "{error:?}");
+        assert!(!acknowledged.is_empty());
+        let exists = |record: &crate::token::TokenRecord, connection: &Connection| {
+            rows::token(connection, &record.name).unwrap().is_some()
+        };
+        assert!(acknowledged.iter().all(|record| exists(record, &connection)));
+        assert!(!failed.iter().any(|record| exists(record, &connection)));
+
+        connection.pragma_update(None, "max_page_count", 4096).unwrap();
+        let again: Vec<Write> = failed.iter().cloned().map(Write::InsertToken).collect();
+        commit(&mut connection, &again).unwrap();
+        assert!(failed.iter().all(|record| exists(record, &connection)), "it recovers without a restart");
+    }
+}
