@@ -5,6 +5,7 @@
 pub mod clock;
 pub mod config;
 pub mod identity;
+pub mod kube;
 mod random;
 pub mod secret;
 pub mod store;
