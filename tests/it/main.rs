@@ -1,0 +1,14 @@
+//! The integration tests: the real binary, reached through real sockets.
+//!
+//! The upstream here is a stub that records every byte, because these tests are about exact bytes and about faults;
+//! what a real apiserver makes of the gate's requests is tested against a real one.
+
+// Tests say what went wrong by panicking, index into what they have just built, and build texts the short way.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::print_stderr)]
+#![allow(clippy::format_push_string)]
+
+#[path = "../support/mod.rs"]
+#[allow(dead_code, reason = "the rig comes before the last of the tests that use it")]
+mod support;
+
+mod stub;
