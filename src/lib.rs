@@ -2,6 +2,7 @@
 //!
 //! The rooms and who may import whom stand in ARCHITECTURE.md; `tests/house.rs` holds the table.
 
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod identity;

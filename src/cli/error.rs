@@ -1,0 +1,74 @@
+//! Why a command failed.
+
+use std::path::PathBuf;
+
+use crate::config::ConfigErrors;
+
+/// Why a command failed, in words for the one who typed it.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CliError {
+    /// Arguments that don't go together, as only the command itself can see.
+    #[error("{0}")]
+    Usage(String),
+    /// The configuration is wrong.
+    #[error("the configuration has mistakes:\n{0}")]
+    Config(ConfigErrors),
+    /// There is no profile.
+    #[error("not logged in: run `portcullis login URL` first")]
+    NotLoggedIn,
+    /// Neither `PORTCULLIS_HOME` nor `HOME` says where the profile is.
+    #[error("no place for the profile: set HOME or PORTCULLIS_HOME")]
+    NoHome,
+    /// The profile is there and can't be used.
+    #[error("profile {} is damaged: log in again", .0.display())]
+    DamagedProfile(PathBuf, #[source] serde_json::Error),
+    /// A file can't be read or written.
+    #[error("{}", .0.display())]
+    File(PathBuf, #[source] std::io::Error),
+    /// A file would be overwritten.
+    #[error("{} exists: choose another name, or pass --force to replace it", .0.display())]
+    FileExists(PathBuf),
+    /// A file of certificates holds none.
+    #[error("{}: no PEM certificate in it", .0.display())]
+    NoCertificate(PathBuf),
+    /// Standard input or output failed.
+    #[error("terminal")]
+    Terminal(#[source] std::io::Error),
+    /// The server's certificate is from an authority we don't know.
+    #[error(
+        "the certificate of {0} is from an unknown authority: pass the authority's certificate with --ca-file FILE \
+         (a server that made its own keeps it in its data directory)"
+    )]
+    UnknownAuthority(String),
+    /// No answer, or none that is HTTP.
+    #[error("cannot reach {server}")]
+    Unreachable {
+        /// The server.
+        server: String,
+        /// Why.
+        #[source]
+        source: Box<ureq::Error>,
+    },
+    /// The server doesn't accept the session.
+    #[error("the session is no longer good: run `portcullis login {0}`")]
+    SessionEnded(String),
+    /// The API refused the request.
+    #[error("{message} ({status} {code})")]
+    Refused {
+        /// The status.
+        status: u16,
+        /// The API's word for it.
+        code: String,
+        /// The API's explanation.
+        message: String,
+    },
+    /// An answer that the API would not give.
+    #[error("{0} does not answer like a Portcullis server: {1}")]
+    UnexpectedAnswer(String, &'static str),
+    /// Nobody has that name.
+    #[error("no user has the name or id {0:?}")]
+    NoSuchUser(String),
+    /// One user's name is another one's id.
+    #[error("{0:?} is the name of one user and the id of another: use the id of the one you mean")]
+    AmbiguousUser(String),
+}
