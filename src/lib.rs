@@ -3,6 +3,7 @@
 //! The rooms and who may import whom stand in ARCHITECTURE.md; `tests/house.rs` holds the table.
 
 pub mod cli;
+pub mod authority;
 pub mod clock;
 pub mod config;
 pub mod identity;

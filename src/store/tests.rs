@@ -5,17 +5,12 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::Connection;
 use tokio::task::JoinSet;
 
-use super::testing::{TempDir, token, user};
+use super::testing::{TempDir, edit, token, user};
 use super::{Change, Outage, Store, StoreError, UserUpdate};
 use crate::identity::Group;
 use crate::token::TokenName;
-
-fn edit(dir: &Path, sql: &str) {
-    Connection::open(dir.join("portcullis.db")).unwrap().execute_batch(sql).unwrap();
-}
 
 #[tokio::test]
 async fn what_was_acknowledged_is_there_after_a_restart() {

@@ -1,0 +1,120 @@
+//! An authority with two users, for tests of this room and those above it.
+
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use tracing::subscriber::DefaultGuard;
+use tracing_subscriber::fmt::MakeWriter;
+
+use super::{Authority, AuthorityError, Caller, Issued, Login, LoginPurpose};
+use crate::identity::UserId;
+use crate::secret::Secret;
+use crate::store::Store;
+use crate::store::testing::{TempDir, token, user};
+use crate::token::TokenRecord;
+use crate::user::{NewPassword, PasswordHash, UserRecord};
+
+/// What every user here logs in with.
+pub(crate) const PASSWORD: &str = "correct horse battery";
+
+/// `root` is an administrator, `alice` is not; both call with an API key of theirs.
+pub(crate) struct House {
+    pub(crate) authority: Arc<Authority>,
+    pub(crate) store: Store,
+    pub(crate) root: Caller,
+    pub(crate) alice: Caller,
+    pub(crate) dir: TempDir,
+}
+
+impl House {
+    pub(crate) async fn new() -> Self {
+        let dir = TempDir::new();
+        let store = Store::open(dir.path()).unwrap();
+        let allowed = vec!["system:monitoring".to_owned()];
+        let authority = Arc::new(Authority::new(store.clone(), allowed));
+        let root = admit(&store, user("root", true)).await;
+        let alice = admit(&store, user("alice", false)).await;
+        Self { authority, store, root, alice, dir }
+    }
+
+    /// Another user, with [`PASSWORD`].
+    pub(crate) async fn admit(&self, name: &str, admin: bool) -> Caller {
+        let password = NewPassword::new(Secret::new(PASSWORD), 12).unwrap();
+        let password = Some(PasswordHash::of(&password).unwrap());
+        admit(&self.store, UserRecord { password, ..user(name, admin) }).await
+    }
+
+    pub(crate) async fn token_of(&self, owner: &UserId) -> TokenRecord {
+        let (record, _) = token(owner);
+        self.store.insert_token(record.clone()).await.unwrap();
+        record
+    }
+}
+
+async fn admit(store: &Store, user: UserRecord) -> Caller {
+    store.insert_user(user.clone()).await.unwrap();
+    let (record, _) = token(&user.id);
+    store.insert_token(record.clone()).await.unwrap();
+    Caller { id: user.id, name: user.name, token: record.name }
+}
+
+/// Where honest clients are.
+pub(crate) const HOME: &str = "192.0.2.1";
+
+/// Logs in for a session, from the address `from`.
+pub(crate) async fn log_in(
+    authority: &Authority,
+    from: &str,
+    name: &str,
+    password: &str,
+) -> Result<Issued, AuthorityError> {
+    let login = Login {
+        username: name.to_owned(),
+        password: Secret::new(password),
+        purpose: LoginPurpose::Session,
+        description: String::new(),
+        client: from.parse().unwrap(),
+    };
+    authority.login(login).await
+}
+
+/// Everything this thread logs, down to TRACE, until it is dropped.
+pub(crate) struct CapturedLog(Arc<Mutex<Vec<u8>>>, #[expect(dead_code, reason = "held")] DefaultGuard);
+
+#[derive(Clone)]
+struct Sink(Arc<Mutex<Vec<u8>>>);
+
+impl CapturedLog {
+    pub(crate) fn start() -> Self {
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::TRACE)
+            .with_ansi(false)
+            .with_writer(Sink(Arc::clone(&lines)))
+            .finish();
+        Self(lines, tracing::subscriber::set_default(subscriber))
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl io::Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Sink {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
