@@ -2,8 +2,8 @@
 //!
 //! The rooms and who may import whom stand in ARCHITECTURE.md; `tests/house.rs` holds the table.
 
-pub mod cli;
 pub mod authority;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod identity;
@@ -11,5 +11,6 @@ pub mod kube;
 mod random;
 pub mod secret;
 pub mod store;
+pub mod telemetry;
 pub mod token;
 pub mod user;

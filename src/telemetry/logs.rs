@@ -1,0 +1,66 @@
+//! The program's own log: what happened, to standard error, through `tracing`.
+
+use std::io::IsTerminal;
+
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+
+use crate::config::LogFormat;
+
+/// Libraries that see whole headers, credentials included, and say so below this level. Never raised, whatever the level
+/// of the log is.
+const QUIET: [&str; 8] = ["h2", "hyper", "hyper_util", "kube", "kube_client", "rustls", "tower", "ureq"];
+
+/// Why the log can't be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum LoggingError {
+    /// The level is none of error, warn, info, debug, trace.
+    #[error("unknown log level")]
+    UnknownLevel(#[source] tracing::level_filters::ParseLevelFilterError),
+    /// Something in this process has set up a log already.
+    #[error("log is already set up")]
+    AlreadySet(#[source] TryInitError),
+}
+
+/// Sends the log of the whole process to standard error, at `level` and above.
+pub fn init_logging(format: LogFormat, level: &str) -> Result<(), LoggingError> {
+    let targets = targets(level.parse().map_err(LoggingError::UnknownLevel)?);
+    let registry = tracing_subscriber::registry().with(targets);
+    let layer = fmt::layer().with_writer(std::io::stderr);
+    match format {
+        LogFormat::Json => registry.with(layer.json().flatten_event(true)).try_init(),
+        LogFormat::Text => registry.with(layer.with_ansi(std::io::stderr().is_terminal())).try_init(),
+    }
+    .map_err(LoggingError::AlreadySet)
+}
+
+fn targets(level: LevelFilter) -> Targets {
+    let quiet = level.min(LevelFilter::WARN);
+    Targets::new().with_default(level).with_targets(QUIET.map(|target| (target, quiet)))
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing::Level;
+
+    use super::*;
+
+    #[test]
+    fn libraries_that_see_credentials_stay_quiet_at_every_level() {
+        let targets = targets(LevelFilter::TRACE);
+        assert!(targets.would_enable("portcullis::proxy", &Level::TRACE));
+        for target in ["h2::codec", "hyper::proto::h1", "kube_client::client", "rustls::conn"] {
+            assert!(targets.would_enable(target, &Level::WARN), "{target}");
+            assert!(!targets.would_enable(target, &Level::INFO), "{target}");
+        }
+    }
+
+    #[test]
+    fn a_quiet_log_is_quiet_about_libraries_too() {
+        assert!(!targets(LevelFilter::ERROR).would_enable("hyper", &Level::WARN));
+        assert!(init_logging(LogFormat::Json, "loud").is_err());
+    }
+}

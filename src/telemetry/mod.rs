@@ -1,0 +1,65 @@
+//! What an operator sees: metrics, one access-log line a request, and the program's own log.
+//!
+//! Nothing here makes a request wait: counting is an atomic addition, and a line goes through a bounded queue to a
+//! thread that formats and writes it. When the queue is full the line is dropped and counted.
+
+mod entry;
+mod histogram;
+mod labels;
+mod line;
+mod logs;
+mod metrics;
+mod record;
+mod writer;
+
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::Log;
+
+pub use labels::{AuthenticationResult, CacheOutcome, StreamKind, UpstreamPool, VerbClass};
+pub use logs::{LoggingError, init_logging};
+pub use metrics::{ConnectionGauge, EXPOSITION_TYPE, Metrics};
+pub use record::RequestRecord;
+
+use writer::AccessLog;
+
+/// The metrics and the access log of this process.
+pub struct Telemetry {
+    /// Everything that is counted.
+    pub metrics: Metrics,
+    access_log: Option<AccessLog>,
+}
+
+impl Telemetry {
+    /// Starts the access log as `log` says, with a queue of `queue_lines`, written to `output` by a thread of its own.
+    ///
+    /// # Errors
+    /// When the thread can't be started.
+    pub fn start(log: &Log, queue_lines: usize, output: Box<dyn Write + Send>) -> io::Result<Arc<Self>> {
+        let metrics = Metrics::new();
+        let access_log = if log.access {
+            Some(AccessLog::start(log.format, queue_lines, output, metrics.log_lines_dropped.clone())?)
+        } else {
+            None
+        };
+        Ok(Arc::new(Self { metrics, access_log }))
+    }
+
+    /// Metrics without an access log.
+    pub fn without_access_log() -> Arc<Self> {
+        Arc::new(Self { metrics: Metrics::new(), access_log: None })
+    }
+
+    /// All metrics as text, in the format that [`EXPOSITION_TYPE`] names.
+    pub fn exposition(&self) -> String {
+        self.metrics.exposition()
+    }
+
+    /// Waits until every line that was queued before is written, but no longer than `limit`; says whether it is so.
+    /// Blocks: for the end of the program.
+    pub fn flush(&self, limit: Duration) -> bool {
+        self.access_log.as_ref().is_none_or(|log| log.flush(limit))
+    }
+}
