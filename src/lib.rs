@@ -2,7 +2,6 @@
 //!
 //! The rooms and who may import whom stand in ARCHITECTURE.md; `tests/house.rs` holds the table.
 
-pub mod api;
 pub mod authority;
 pub mod cli;
 pub mod clock;

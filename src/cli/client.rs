@@ -155,9 +155,10 @@ impl Client {
             _ => None,
         };
         match tls {
-            Some(rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer)) => {
-                CliError::UnknownAuthority(self.server.clone())
-            }
+            // A bad signature too: self-made authorities of two servers share their name and not their key.
+            Some(rustls::Error::InvalidCertificate(
+                rustls::CertificateError::UnknownIssuer | rustls::CertificateError::BadSignature,
+            )) => CliError::UnknownAuthority(self.server.clone()),
             _ => CliError::Unreachable { server: self.server.clone(), source: Box::new(error) },
         }
     }

@@ -37,7 +37,7 @@ pub(super) enum CliError {
     /// The server's certificate is from an authority we don't know.
     #[error(
         "the certificate of {0} is from an unknown authority: pass the authority's certificate with --ca-file FILE \
-         (a server that made its own keeps it in its data directory)"
+         (a server that made its own keeps it as ca.crt in its data directory)"
     )]
     UnknownAuthority(String),
     /// No answer, or none that is HTTP.

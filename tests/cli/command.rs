@@ -1,0 +1,92 @@
+//! One user's command line: a home of its own, and nothing else in the environment.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::json;
+
+use crate::directory::Directory;
+use crate::stub::{Answer, Request, Stub, json as answer};
+
+/// What a command did.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+/// Somebody at a terminal, without the terminal.
+pub(crate) struct User {
+    directory: Directory,
+}
+
+impl User {
+    pub(crate) fn new() -> Self {
+        Self { directory: Directory::new() }
+    }
+
+    /// A user who is logged in to `stub`.
+    pub(crate) fn logged_in(stub: &Stub) -> Self {
+        let user = Self::new();
+        let ca = user.file("stub-ca.crt");
+        std::fs::write(&ca, &stub.ca_pem).unwrap();
+        let login = ["login", &stub.url(), "--username", "alice", "--password-stdin", "--ca-file"];
+        let outcome =
+            user.run_with_input(&[&login[..], &[ca.to_str().unwrap()]].concat(), "hunter2 hunter2\n");
+        assert_eq!(outcome.code, 0, "{outcome:?}");
+        user
+    }
+
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    pub(crate) fn home(&self) -> &Path {
+        self.directory.path()
+    }
+
+    pub(crate) fn profile(&self) -> PathBuf {
+        self.file(".config/portcullis/profile.json")
+    }
+
+    pub(crate) fn run(&self, arguments: &[&str]) -> Outcome {
+        self.run_with_input(arguments, "")
+    }
+
+    pub(crate) fn run_with_input(&self, arguments: &[&str], input: &str) -> Outcome {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_portcullis"))
+            .args(arguments)
+            .current_dir(self.home())
+            .env_clear()
+            .env("HOME", self.home())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // A command that does not read its input closes the pipe, which is no failure.
+        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+        let output = child.wait_with_output().unwrap();
+        Outcome {
+            code: output.status.code().unwrap(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+}
+
+/// The bearer of the session that [`stub_with`] gives.
+pub(crate) const SESSION: &str = "token-bcdfg:zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz";
+
+/// A stub that lets anybody log in and answers everything else as `then` says.
+pub(crate) fn stub_with(then: impl Fn(&Request) -> Answer + Send + 'static) -> Stub {
+    Stub::start(move |request| {
+        if request.line == "POST /v3-public/localProviders/local?action=login" {
+            answer(201, &json!({"type": "token", "id": "token-bcdfg", "token": SESSION, "expiresAt": ""}))
+        } else {
+            then(request)
+        }
+    })
+}

@@ -1,0 +1,16 @@
+//! The command line as it is typed: the real binary against a stub of the API over real TLS.
+
+// Tests say what went wrong by panicking and index into what they have just built.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+#[path = "../support/certificates.rs"]
+#[allow(dead_code, reason = "the trust of asynchronous clients is for others")]
+mod certificates;
+mod command;
+#[path = "../support/directory.rs"]
+mod directory;
+mod local;
+mod session;
+mod stub;
+mod tokens;
+mod users;
