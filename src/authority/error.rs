@@ -73,9 +73,12 @@ pub enum AuthorityError {
     /// Too many passwords are being checked at once.
     #[error("too many logins at once, try again")]
     Busy,
-    /// The store is in trouble.
+    /// The store can't be reached now; asking again may help.
+    #[error("token store is unreachable")]
+    StoreUnreachable(#[source] StoreError),
+    /// The store gave what can't be used, such as a corrupt row; asking again does not help.
     #[error("token store failed")]
-    Store(#[source] StoreError),
+    StoreFailed(#[source] StoreError),
     /// The operating system has no random bytes, or every name tried was taken.
     #[error("no new name or key could be made")]
     NoRandomness,
@@ -95,7 +98,12 @@ impl From<StoreError> for AuthorityError {
         match error {
             StoreError::LastAdministrator => Self::LastAdministrator,
             StoreError::UnknownUser => Self::CallerGone,
-            other => Self::Store(other),
+            StoreError::Unreachable(_) => Self::StoreUnreachable(error),
+            StoreError::Exists
+            | StoreError::Corrupt { .. }
+            | StoreError::NewerSchema { .. }
+            | StoreError::InUse(_)
+            | StoreError::Open { .. } => Self::StoreFailed(error),
         }
     }
 }

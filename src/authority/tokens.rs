@@ -84,7 +84,7 @@ impl Authority {
         // An administrator can delete a row that is too corrupt to be read.
         let readable = match self.token(caller, name).await {
             Ok(token) => Some(token),
-            Err(AuthorityError::Store(StoreError::Corrupt { .. }))
+            Err(AuthorityError::StoreFailed(StoreError::Corrupt { .. }))
                 if self.is_administrator(caller).await? =>
             {
                 None

@@ -1,0 +1,128 @@
+//! Refusals in the API's shape: an object of type `error` with a status, a code and a message.
+
+use std::borrow::Cow;
+use std::error::Error;
+
+use axum::Json;
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use http::header::{HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use serde_json::json;
+
+use crate::authority::AuthorityError;
+use crate::identity::IdentityError;
+use crate::user::PasswordError;
+
+/// One refusal.
+#[derive(Debug)]
+pub(super) struct ApiError {
+    status: StatusCode,
+    code: &'static str,
+    message: Cow<'static, str>,
+    retry_after: Option<u64>,
+}
+
+impl ApiError {
+    pub(super) fn new(status: StatusCode, code: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { status, code, message: message.into(), retry_after: None }
+    }
+
+    /// A refusal that says no more than its status.
+    pub(super) fn of(status: StatusCode) -> Self {
+        match status {
+            StatusCode::UNAUTHORIZED => Self::new(status, "Unauthorized", "must authenticate"),
+            StatusCode::FORBIDDEN => Self::new(status, "PermissionDenied", "permission denied"),
+            StatusCode::NOT_FOUND => Self::not_found(),
+            StatusCode::SERVICE_UNAVAILABLE => Self::unavailable("token store is unreachable, try again"),
+            StatusCode::METHOD_NOT_ALLOWED => Self::new(status, "MethodNotAllowed", "method not allowed"),
+            other if other.is_client_error() => {
+                Self::new(other, "BadRequest", other.canonical_reason().unwrap_or("bad request"))
+            }
+            _ => Self::new(StatusCode::INTERNAL_SERVER_ERROR, "ServerError", "internal error"),
+        }
+    }
+
+    pub(super) fn not_found() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "NotFound", "not found")
+    }
+
+    pub(super) fn action_not_available() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "ActionNotAvailable", "there is no such action")
+    }
+
+    /// 422: understood, but not acceptable.
+    pub(super) fn invalid(code: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, message)
+    }
+
+    /// 422 for a name that can't be one.
+    pub(super) fn invalid_name(field: &'static str, error: IdentityError) -> Self {
+        Self::invalid("InvalidFormat", format!("{field}: {error}"))
+    }
+
+    /// 503 for trouble of ours: a client that takes a 401 for it would throw good credentials away.
+    fn unavailable(message: impl Into<Cow<'static, str>>) -> Self {
+        let error = Self::new(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", message);
+        Self { retry_after: Some(1), ..error }
+    }
+}
+
+impl From<AuthorityError> for ApiError {
+    fn from(error: AuthorityError) -> Self {
+        use AuthorityError as E;
+        let message = error.to_string();
+        let client = |status, code| Self::new(status, code, message.clone());
+        let answer = match &error {
+            E::CallerGone | E::BadCredentials => client(StatusCode::UNAUTHORIZED, "Unauthorized"),
+            E::UserDisabled | E::NotAdministrator | E::ForAnotherUser => {
+                client(StatusCode::FORBIDDEN, "PermissionDenied")
+            }
+            E::NotFound => Self::not_found(),
+            E::NameTaken => client(StatusCode::CONFLICT, "AlreadyExists"),
+            E::CurrentSession => client(StatusCode::BAD_REQUEST, "ServerError"),
+            E::OwnUser | E::LastAdministrator => Self::invalid("InvalidAction", message),
+            E::Reserved(_) | E::TooManyGroups | E::DescriptionTooLong | E::TtlOutOfRange => {
+                Self::invalid("InvalidOption", message)
+            }
+            E::Password(PasswordError::TooShort(_) | PasswordError::TooLong)
+            | E::PasswordIsUsername
+            | E::PasswordUnchanged
+            | E::WrongCurrentPassword => Self::invalid("InvalidBodyContent", message),
+            E::TooManyFailures { retry_after } => Self {
+                // Rounded up: a client that comes back to the second must not be too early.
+                retry_after: Some(retry_after.as_secs() + 1),
+                ..client(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests")
+            },
+            E::Busy => Self::unavailable(message),
+            E::StoreUnreachable(_) => Self::of(StatusCode::SERVICE_UNAVAILABLE),
+            E::StoreFailed(_)
+            | E::NoRandomness
+            | E::AdminPassword { .. }
+            | E::Password(PasswordError::Unhashable) => Self::of(StatusCode::INTERNAL_SERVER_ERROR),
+        };
+        if answer.status.is_server_error() {
+            tracing::error!(error = &error as &dyn Error, status = answer.status.as_u16(), "request failed");
+        }
+        answer
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let body = json!({
+            "type": "error",
+            "baseType": "error",
+            "status": self.status.as_u16(),
+            "code": self.code,
+            "message": self.message,
+        });
+        let mut response = (self.status, Json(body)).into_response();
+        if let Some(seconds) = self.retry_after {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}

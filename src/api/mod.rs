@@ -1,0 +1,121 @@
+//! The management API: tokens, users, logins and kubeconfigs, in the shapes of Rancher's API.
+//!
+//! The server decides by [`owns`] on the raw path, authenticates the bearer, puts an [`Authentication`] and a
+//! [`ClientAddress`] into the request's extensions and calls the [`router`]. Every rule is the authority's; here is only
+//! how it is asked and how it answers. No cookie is read, so no page elsewhere can act for its visitor.
+
+mod clusters;
+mod error;
+mod login;
+mod request;
+mod resource;
+mod root;
+#[cfg(test)]
+mod tests;
+mod tokens;
+mod users;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, post};
+use http::header::{CACHE_CONTROL, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderMap, StatusCode};
+
+pub use crate::authority::Caller;
+
+use crate::authority::Authority;
+use error::ApiError;
+use request::Links;
+
+/// What the API says about this server.
+#[derive(Debug, Clone)]
+pub struct Info {
+    /// How clients reach us, as it is written into kubeconfigs.
+    pub server_url: String,
+    /// The PEM certificates that clients need to trust us; `None` if they do anyway.
+    pub certificate_authority: Option<String>,
+    /// The id of the cluster behind us.
+    pub cluster: String,
+}
+
+/// What the gate found out about a request's credential. A request without it counts as one without a credential.
+#[derive(Debug, Clone)]
+pub enum Authentication {
+    /// A good one.
+    Caller(Caller),
+    /// Not a good one (401), not one that can be told (400), or trouble of ours (500, 503). What needs no credential
+    /// is answered all the same.
+    Failed(StatusCode),
+}
+
+/// The client's address, for limits and the audit log.
+#[derive(Debug, Clone, Copy)]
+pub struct ClientAddress(pub SocketAddr);
+
+#[derive(Debug, Clone)]
+struct Api {
+    authority: Arc<Authority>,
+    info: Arc<Info>,
+}
+
+/// Whether this raw path, before any decoding, is the API's and not a cluster's.
+pub fn owns(path: &str) -> bool {
+    let below =
+        |root: &str| path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    path == "/ping" || ["/v3", "/v3-public", "/v1-public"].into_iter().any(below)
+}
+
+/// The API as a service.
+pub fn router(authority: Arc<Authority>, info: Info) -> Router {
+    let api = Api { authority, info: Arc::new(info) };
+    Router::new()
+        .route("/ping", get(async || "pong"))
+        .route("/v3", get(root::root))
+        .route("/v3/", get(root::root))
+        .route("/v3/schemas", get(root::schemas))
+        .route("/v3/tokens", get(tokens::list).post(tokens::post))
+        .route("/v3/tokens/{name}", get(tokens::show).delete(tokens::delete))
+        .route("/v3/users", get(users::list).post(users::post))
+        .route("/v3/users/{id}", get(users::show).put(users::update).post(users::act).delete(users::delete))
+        .route("/v3/clusters", get(clusters::list))
+        .route("/v3/clusters/{id}", get(clusters::show).post(clusters::act))
+        .route("/v3-public/localProviders/local", post(login::v3))
+        .route("/v3-public/authProviders", get(login::providers))
+        .route("/v1-public/login", post(login::v1))
+        .route("/v1-public/authproviders", get(login::providers))
+        .fallback(async || ApiError::not_found())
+        .method_not_allowed_fallback(async || ApiError::of(StatusCode::METHOD_NOT_ALLOWED))
+        .layer(from_fn_with_state(api.clone(), with_common_headers))
+        .with_state(api)
+}
+
+/// A refusal in the API's shape, for what the server refuses before the API is asked.
+pub fn refusal(status: StatusCode) -> Response<Body> {
+    let mut response = ApiError::of(status).into_response();
+    protect(response.headers_mut());
+    response
+}
+
+async fn with_common_headers(State(_): State<Api>, links: Links, request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    protect(response.headers_mut());
+    if let Ok(schemas) = HeaderValue::try_from(links.to("/v3/schemas")) {
+        response.headers_mut().insert(X_API_SCHEMAS, schemas);
+    }
+    response
+}
+
+/// Answers carry keys and name people: nothing on the way may keep them or take them for a page.
+fn protect(headers: &mut HeaderMap) {
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+}
+
+/// Rancher's clients take a server without this header for something else.
+const X_API_SCHEMAS: HeaderName = HeaderName::from_static("x-api-schemas");

@@ -1,0 +1,77 @@
+//! The API as a client sees it, on a real store.
+
+mod credentials;
+mod privileges;
+mod requests;
+mod tokens;
+
+use axum::body::Body;
+use axum::extract::Request;
+use http::{HeaderMap, Method, StatusCode};
+use http_body_util::BodyExt as _;
+use serde_json::Value;
+use tower::ServiceExt as _;
+
+use super::{Authentication, Caller, ClientAddress, Info, owns, router};
+use crate::authority::testing::House;
+
+/// An answer, read to its end.
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) text: String,
+}
+
+impl Answer {
+    pub(super) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
+    }
+
+    /// Status and code of a refusal, after checking that it has the API's shape.
+    pub(super) fn refusal(&self) -> (u16, String) {
+        let object = self.json();
+        assert_eq!((&object["type"], &object["baseType"]), (&"error".into(), &"error".into()));
+        assert_eq!(object["status"], self.status.as_u16());
+        assert!(object["message"].as_str().is_some_and(|message| !message.is_empty()));
+        (self.status.as_u16(), object["code"].as_str().unwrap().to_owned())
+    }
+}
+
+pub(super) fn info() -> Info {
+    Info {
+        server_url: "https://gate.example.org:8443".to_owned(),
+        certificate_authority: Some("PEM".to_owned()),
+        cluster: "local".to_owned(),
+    }
+}
+
+/// Sends `request` as `caller`, who comes from an address of its own.
+pub(super) async fn send(house: &House, caller: Option<&Caller>, mut request: Request) -> Answer {
+    assert!(owns(request.uri().path()), "{}", request.uri());
+    if let Some(caller) = caller {
+        request.extensions_mut().insert(Authentication::Caller(caller.clone()));
+    }
+    request.extensions_mut().insert(ClientAddress("192.0.2.1:4711".parse().unwrap()));
+    let response = router(house.authority.clone(), info()).oneshot(request).await.unwrap();
+    let (parts, body) = response.into_parts();
+    let bytes = body.collect().await.unwrap().to_bytes();
+    assert_eq!(parts.headers["cache-control"], "no-store");
+    assert_eq!(parts.headers["x-content-type-options"], "nosniff");
+    assert!(parts.headers.contains_key("x-api-schemas"));
+    Answer { status: parts.status, headers: parts.headers, text: String::from_utf8(bytes.to_vec()).unwrap() }
+}
+
+/// Sends `body` as JSON; an empty one has no content type.
+pub(super) async fn ask(
+    house: &House,
+    caller: Option<&Caller>,
+    method: Method,
+    path: &str,
+    body: &str,
+) -> Answer {
+    let mut request = Request::builder().method(method).uri(path).header("host", "gate.example.org");
+    if !body.is_empty() {
+        request = request.header("content-type", "application/json");
+    }
+    send(house, caller, request.body(Body::from(body.to_owned())).unwrap()).await
+}
