@@ -272,3 +272,16 @@ fn what_check_config_prints_is_a_configuration_that_gives_the_same() {
     again.file = Some(ConfigFile { path: PathBuf::from("printed.yaml"), text: printed });
     assert_eq!(Config::resolve(&again).unwrap(), resolution.config);
 }
+
+#[test]
+fn the_readme_lists_every_key() {
+    let row = |key: &Key| {
+        let flag = key.flag.map(|flag| format!("`--{flag}`")).unwrap_or_default();
+        let (path, variable, kind) = (key.path, key.environment, key.kind.name());
+        format!("| `{path}` | `{variable}` | {flag} | {kind} | {} | {} |\n", key.default.describe(), key.help)
+    };
+    let head = "| key | variable | flag | type | default | what it is |\n|---|---|---|---|---|---|\n";
+    let table = head.to_owned() + &KEYS.iter().map(row).collect::<String>() + "\n";
+    let readme = include_str!("../../README.md");
+    assert!(readme.contains(&table), "the table in README.md should be:\n{table}");
+}
