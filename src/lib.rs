@@ -6,6 +6,7 @@ pub mod api;
 pub mod authority;
 pub mod cli;
 pub mod clock;
+pub mod cluster;
 pub mod config;
 pub mod identity;
 pub mod kube;

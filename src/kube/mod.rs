@@ -3,6 +3,7 @@
 mod kubeconfig;
 mod list_options;
 mod request_info;
+pub mod reviews;
 mod status;
 
 pub use kubeconfig::Kubeconfig;

@@ -1,0 +1,98 @@
+//! Whether a cluster can be used: the apiserver answers, accepts our credential, and lets us do what every request needs.
+
+use std::time::Duration;
+
+use http::{HeaderValue, StatusCode};
+use kube::api::PostParams;
+use kube::{Api, Client, Config};
+use tokio::time::timeout;
+
+use super::error::ClusterError;
+use super::refresh::blocking;
+use crate::kube::reviews::{self, Right};
+
+/// For all questions together.
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// The name the apiserver gives to whoever shows no credential.
+const ANONYMOUS: &str = "system:anonymous";
+
+/// What we must be allowed. A cluster may let us impersonate some users or groups only; then this asks too much, and
+/// the rights have to be given without names.
+const NEEDED: [Right; 4] = [
+    impersonate("", "users", ""),
+    impersonate("", "groups", ""),
+    impersonate("authentication.k8s.io", "uids", ""),
+    impersonate("authentication.k8s.io", "userextras", "portcullis.dev/token-name"),
+];
+
+const fn impersonate(api_group: &'static str, resource: &'static str, subresource: &'static str) -> Right {
+    Right { verb: "impersonate", api_group, resource, subresource, name: "" }
+}
+
+/// Asks over a connection of its own, so that it also says whether new ones can be made.
+pub(super) async fn check(config: Config, authorization: Option<&HeaderValue>) -> Result<(), ClusterError> {
+    let config = with_current_token(config, authorization);
+    timeout(LIMIT, ask(config))
+        .await
+        .unwrap_or_else(|_| Err(ClusterError::Unreachable(format!("no answer within {LIMIT:?}"))))
+}
+
+/// The credential that requests carry is what is to be checked; and asking for it must not run the plugin once more.
+fn with_current_token(mut config: Config, authorization: Option<&HeaderValue>) -> Config {
+    let token = authorization.and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+    if let Some(token) = token {
+        config.auth_info.token = Some(token.to_owned().into());
+        config.auth_info.exec = None;
+    }
+    config.connect_timeout = Some(LIMIT);
+    config.default_retry = false;
+    config
+}
+
+async fn ask(config: Config) -> Result<(), ClusterError> {
+    // Reads and parses certificates, and may run a plugin that gives one.
+    let client =
+        blocking(|| Client::try_from(config).map_err(|error| ClusterError::Tls(error.to_string()))).await?;
+    let parameters = PostParams::default();
+    let review = Api::all(client.clone()).create(&parameters, &reviews::self_subject_review()).await;
+    match reviews::reviewed_username(&review.map_err(|error| explain(&error))?) {
+        Some(ANONYMOUS) | None => return Err(ClusterError::CredentialRefused),
+        Some(_) => {}
+    }
+    for right in NEEDED {
+        let question = reviews::self_subject_access_review(&right);
+        let review = Api::all(client.clone()).create(&parameters, &question).await;
+        if !reviews::is_allowed(&review.map_err(|error| explain(&error))?) {
+            return Err(ClusterError::Forbidden(right.to_string()));
+        }
+    }
+    Ok(())
+}
+
+fn explain(error: &kube::Error) -> ClusterError {
+    match error {
+        kube::Error::Api(status) if status.code == StatusCode::UNAUTHORIZED.as_u16() => {
+            ClusterError::CredentialRefused
+        }
+        kube::Error::Api(status) if status.code == StatusCode::FORBIDDEN.as_u16() => {
+            ClusterError::Forbidden(format!("ask about itself: {}", status.message))
+        }
+        kube::Error::Api(status) => ClusterError::Unreachable(format!("status {}", status.code)),
+        other => ClusterError::Unreachable(chain(other)),
+    }
+}
+
+/// The messages of an error and its causes. The outermost says little ("client error"), the innermost why.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let message = error.to_string();
+        if !text.contains(&message) {
+            text = format!("{text}: {message}");
+        }
+        cause = error.source();
+    }
+    text
+}
