@@ -159,6 +159,8 @@ impl Client {
             Some(rustls::Error::InvalidCertificate(
                 rustls::CertificateError::UnknownIssuer | rustls::CertificateError::BadSignature,
             )) => CliError::UnknownAuthority(self.server.clone()),
+            // The verifier finds no authority at all on this machine, as in an empty container.
+            Some(rustls::Error::General(_)) => CliError::UnknownAuthority(self.server.clone()),
             _ => CliError::Unreachable { server: self.server.clone(), source: Box::new(error) },
         }
     }

@@ -56,11 +56,17 @@ impl User {
     }
 
     pub(crate) fn run_with_input(&self, arguments: &[&str], input: &str) -> Outcome {
+        self.run_in(arguments, input, &[])
+    }
+
+    /// With more in the environment than the home.
+    pub(crate) fn run_in(&self, arguments: &[&str], input: &str, environment: &[(&str, &str)]) -> Outcome {
         let mut child = Command::new(env!("CARGO_BIN_EXE_portcullis"))
             .args(arguments)
             .current_dir(self.home())
             .env_clear()
             .env("HOME", self.home())
+            .envs(environment.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -47,6 +47,11 @@ fn a_server_of_an_unknown_authority_is_told_nothing() {
     assert!(login.stderr.contains("--ca-file"), "{}", login.stderr);
     assert!(stub.requests().is_empty());
 
+    let no_authorities = [("SSL_CERT_FILE", "/dev/null"), ("SSL_CERT_DIR", "/dev/null")];
+    let login = ["login", &url, "--username", "alice", "--password-stdin"];
+    let login = user.run_in(&login, "hunter2\n", &no_authorities);
+    assert!(login.stderr.contains("--ca-file"), "{}", login.stderr);
+
     let other = Stub::start(|_| error(500, "ServerError", "unreachable"));
     std::fs::write(user.file("other.crt"), &other.ca_pem).unwrap();
     let login = ["login", &url, "--username", "alice", "--password-stdin", "--ca-file", "other.crt"];
