@@ -155,12 +155,14 @@ impl Client {
             _ => None,
         };
         match tls {
-            // A bad signature too: self-made authorities of two servers share their name and not their key.
-            Some(rustls::Error::InvalidCertificate(
-                rustls::CertificateError::UnknownIssuer | rustls::CertificateError::BadSignature,
-            )) => CliError::UnknownAuthority(self.server.clone()),
-            // The verifier finds no authority at all on this machine, as in an empty container.
-            Some(rustls::Error::General(_)) => CliError::UnknownAuthority(self.server.clone()),
+            // A bad signature too: self-made authorities of two servers share their name and not their key. And a
+            // general error, which is the verifier's when this machine has no authorities, as in an empty container.
+            Some(
+                rustls::Error::InvalidCertificate(
+                    rustls::CertificateError::UnknownIssuer | rustls::CertificateError::BadSignature,
+                )
+                | rustls::Error::General(_),
+            ) => CliError::UnknownAuthority(self.server.clone()),
             _ => CliError::Unreachable { server: self.server.clone(), source: Box::new(error) },
         }
     }
