@@ -55,7 +55,7 @@ impl Slot {
 const SLOTS: usize = 2;
 
 /// Logins that wait for a slot: about a second's worth.
-const QUEUE: usize = 32;
+const QUEUE: usize = 64;
 
 const PATIENCE: Duration = Duration::from_secs(5);
 

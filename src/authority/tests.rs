@@ -43,6 +43,7 @@ async fn the_first_start_leaves_a_working_password_for_the_operator_alone() {
 
 #[tokio::test]
 async fn kubernetes_own_names_are_given_only_where_they_are_listed_exactly() {
+    let log = CapturedLog::start();
     let house = House::new().await;
     let create = |name: &'static str, groups: &'static [&'static str]| {
         let authority = &house.authority;
@@ -60,6 +61,11 @@ async fn kubernetes_own_names_are_given_only_where_they_are_listed_exactly() {
     for (name, groups) in refused {
         let answer = create(name, groups).await;
         assert!(matches!(answer, Err(AuthorityError::Reserved(_))), "{name} {groups:?}: {answer:?}");
+        let line = log.text().lines().last().unwrap().to_owned();
+        assert!(
+            line.contains("audit") && line.contains("system:") && line.contains(house.root.id.as_str()),
+            "{line}"
+        );
     }
     let bob = create("bob", &["system:monitoring", "systems", "dev", "dev"]).await.unwrap();
     assert_eq!(bob.groups.len(), 3, "a group twice is a group once");

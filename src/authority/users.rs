@@ -38,8 +38,8 @@ impl Authority {
     /// Makes a user; for administrators.
     pub async fn create_user(&self, caller: &Caller, new: NewUser) -> Result<UserRecord, AuthorityError> {
         self.check_administrator(caller).await?;
-        self.check_identity(new.name.as_str(), new.name.is_reserved())?;
-        let groups = self.checked_groups(new.groups)?;
+        self.check_identity(caller, new.name.as_str(), new.name.is_reserved())?;
+        let groups = self.checked_groups(caller, new.groups)?;
         let password = match new.password {
             Some(password) => Some(self.hash_password(&new.name, password).await?),
             None => None,
@@ -94,7 +94,7 @@ impl Authority {
         if *id == caller.id && change.enabled == Some(false) {
             return Err(AuthorityError::OwnUser);
         }
-        let groups = change.groups.map(|groups| self.checked_groups(groups)).transpose()?;
+        let groups = change.groups.map(|groups| self.checked_groups(caller, groups)).transpose()?;
         let update = UserUpdate { groups, admin: change.admin, enabled: change.enabled, password: None };
         if !self.store.update_user(id, update).await? {
             return Err(AuthorityError::NotFound);
@@ -128,13 +128,17 @@ impl Authority {
     }
 
     pub(super) async fn check_administrator(&self, caller: &Caller) -> Result<(), AuthorityError> {
-        if self.is_administrator(caller).await? { Ok(()) } else { Err(AuthorityError::NotAdministrator) }
+        if self.is_administrator(caller).await? {
+            return Ok(());
+        }
+        tracing::warn!(target: "audit", actor = %caller.id, name = %caller.name, "refused: not an administrator");
+        Err(AuthorityError::NotAdministrator)
     }
 
-    fn checked_groups(&self, groups: Vec<Group>) -> Result<Vec<Group>, AuthorityError> {
+    fn checked_groups(&self, caller: &Caller, groups: Vec<Group>) -> Result<Vec<Group>, AuthorityError> {
         let mut checked: Vec<Group> = Vec::with_capacity(groups.len().min(MAX_GROUPS));
         for group in groups {
-            self.check_identity(group.as_str(), group.is_reserved())?;
+            self.check_identity(caller, group.as_str(), group.is_reserved())?;
             if checked.contains(&group) {
                 continue;
             }
@@ -146,8 +150,9 @@ impl Authority {
         Ok(checked)
     }
 
-    fn check_identity(&self, name: &str, reserved: bool) -> Result<(), AuthorityError> {
+    fn check_identity(&self, caller: &Caller, name: &str, reserved: bool) -> Result<(), AuthorityError> {
         if reserved && !self.allowed_system_identities.iter().any(|allowed| allowed == name) {
+            tracing::warn!(target: "audit", action = "user.grant", actor = %caller.id, identity = name, "refused: a name of Kubernetes' own");
             return Err(AuthorityError::Reserved(name.to_owned()));
         }
         Ok(())

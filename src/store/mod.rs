@@ -66,7 +66,8 @@ impl Store {
         Ok(Self { writes, reads, feeds })
     }
 
-    /// Every change from now on, in commit order. Whoever subscribes must keep reading: writes wait for it.
+    /// Every change from now on, in commit order. Whoever subscribes must keep reading, as writes wait for it, and must
+    /// not write while it holds a [`Delivery`], as that write would wait for itself.
     pub fn subscribe(&self) -> ChangeFeed {
         self.feeds.subscribe()
     }

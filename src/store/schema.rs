@@ -15,6 +15,11 @@ use super::StoreError;
 /// Makes `dir` (0700) and the database in it (0600), and returns the database's path.
 pub(super) fn prepare_files(dir: &Path) -> Result<PathBuf, StoreError> {
     DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|error| open_error(dir, error))?;
+    // A directory that was there before stays as it is: it may be the operator's, or all of /tmp.
+    let mode = dir.metadata().map_err(|error| open_error(dir, error))?.permissions().mode();
+    if mode & 0o002 != 0 {
+        tracing::warn!(dir = %dir.display(), "everybody can replace files in the data directory");
+    }
     let path = dir.join("portcullis.db");
     // SQLite gives its journal files the mode of the database, so the database must have ours before it opens.
     let file = open_private(&path)?;
