@@ -75,6 +75,8 @@ fn explain(error: &kube::Error) -> ClusterError {
         kube::Error::Api(status) if status.code == StatusCode::UNAUTHORIZED.as_u16() => {
             ClusterError::CredentialRefused
         }
+        // We showed a credential or none, and in either case the apiserver saw none.
+        kube::Error::Api(status) if status.message.contains(ANONYMOUS) => ClusterError::CredentialRefused,
         kube::Error::Api(status) if status.code == StatusCode::FORBIDDEN.as_u16() => {
             ClusterError::Forbidden(format!("ask about itself: {}", status.message))
         }
@@ -95,4 +97,37 @@ fn chain(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+
+    use super::*;
+
+    fn answer(code: u16, message: &str) -> ClusterError {
+        explain(&kube::Error::Api(Box::new(Status {
+            code,
+            message: message.to_owned(),
+            ..Status::default()
+        })))
+    }
+
+    #[test]
+    fn a_refused_credential_a_missing_right_and_a_broken_apiserver_are_told_apart() {
+        assert!(matches!(answer(401, "Unauthorized"), ClusterError::CredentialRefused));
+        let anonymous = "selfsubjectreviews is forbidden: User \"system:anonymous\" cannot create";
+        assert!(matches!(answer(403, anonymous), ClusterError::CredentialRefused));
+        assert!(matches!(answer(403, "User \"portcullis\" cannot create"), ClusterError::Forbidden(_)));
+        assert!(matches!(answer(503, "overloaded"), ClusterError::Unreachable(_)));
+    }
+
+    #[test]
+    fn the_token_that_requests_carry_is_the_one_that_is_checked() {
+        let config = Config::new(http::Uri::from_static("https://127.0.0.1:1"));
+        let header = HeaderValue::from_static("Bearer now");
+        let auth = with_current_token(config.clone(), Some(&header)).auth_info;
+        assert_eq!(serde_json::to_value(auth).unwrap()["token"], "now");
+        assert!(with_current_token(config, None).auth_info.token.is_none());
+    }
 }
