@@ -3,7 +3,9 @@
 //! The rooms and who may import whom stand in ARCHITECTURE.md; `tests/house` holds the table.
 
 pub mod api;
+pub mod authn;
 pub mod authority;
+pub mod authz;
 pub mod cli;
 pub mod clock;
 pub mod cluster;

@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use http::{Method, StatusCode, Uri, Version};
@@ -21,6 +22,7 @@ pub struct RequestRecord {
     opened: Instant,
     class: VerbClass,
     is_long_running: bool,
+    received: Option<Arc<AtomicU64>>,
     /// Boxed, so that the futures that hold a record stay small; taken when it is written.
     entry: Option<Box<Entry>>,
 }
@@ -39,6 +41,7 @@ impl RequestRecord {
             opened: Instant::now(),
             class: VerbClass::of_method(method),
             is_long_running: false,
+            received: None,
             entry: Some(Box::new(Entry::new(client, method, uri, protocol))),
         }
     }
@@ -82,6 +85,11 @@ impl RequestRecord {
         self.edit(|entry| entry.reason = reason);
     }
 
+    /// Where the bytes of the client's body are counted as they pass; read when the record is written.
+    pub fn count_received(&mut self, bytes: Option<Arc<AtomicU64>>) {
+        self.received = bytes;
+    }
+
     /// Adds to what the client has sent of its body or through its tunnel.
     pub fn add_bytes_received(&mut self, bytes: u64) {
         self.edit(|entry| entry.bytes_received = entry.bytes_received.saturating_add(bytes));
@@ -111,6 +119,9 @@ impl Drop for RequestRecord {
         entry.duration = self.opened.elapsed();
         // The moment of the end, so that the lines of a log are in order of time.
         entry.time = clock::now();
+        if let Some(received) = &self.received {
+            entry.bytes_received = entry.bytes_received.saturating_add(received.load(Ordering::Relaxed));
+        }
         let timed = (!self.is_long_running).then_some(entry.duration);
         self.telemetry.metrics.count_request(entry.code, self.class, timed);
         if let Some(log) = &self.telemetry.access_log {

@@ -1,0 +1,152 @@
+//! The credential a request presents, taken from its headers: exactly one, or none that counts.
+
+use base64::Engine as _;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use http::header::{AUTHORIZATION, HeaderMap, HeaderValue, SEC_WEBSOCKET_PROTOCOL};
+
+use super::AuthnError;
+use crate::token::Bearer;
+
+/// The subprotocol in which a browser, which can't set `Authorization` on a WebSocket, carries its bearer
+/// (k8s.io/apiserver, `websocket.ProtocolAuthenticator`).
+pub const BEARER_PROTOCOL_PREFIX: &str = "base64url.bearer.authorization.k8s.io.";
+
+/// A well-formed credential. Nothing is known yet about whether it is good.
+#[derive(Debug)]
+pub struct Presented(Bearer);
+
+impl Presented {
+    /// Reads the one credential of a request.
+    ///
+    /// # Errors
+    /// [`AuthnError::NoCredential`], [`AuthnError::Malformed`] or, with two of them, [`AuthnError::Ambiguous`].
+    pub fn from_headers(headers: &HeaderMap) -> Result<Self, AuthnError> {
+        let mut authorization = headers.get_all(AUTHORIZATION).iter();
+        let header = authorization.next();
+        let subprotocol = subprotocol_bearer(headers)?;
+        if authorization.next().is_some() || (header.is_some() && subprotocol.is_some()) {
+            return Err(AuthnError::Ambiguous);
+        }
+        match (header, subprotocol) {
+            (Some(value), _) => from_authorization(value),
+            (None, Some(encoded)) => from_base64(encoded),
+            (None, None) => Err(AuthnError::NoCredential),
+        }
+    }
+
+    pub(super) fn into_bearer(self) -> Bearer {
+        self.0
+    }
+}
+
+/// `Bearer name:key` (RFC 6750) or `Basic` with the name as user and the key as password (RFC 7617); the scheme in
+/// any case (RFC 9110, 11.1).
+fn from_authorization(value: &HeaderValue) -> Result<Presented, AuthnError> {
+    let value = value.to_str().map_err(|_| AuthnError::Malformed)?;
+    let (scheme, credential) = value.split_once(' ').ok_or(AuthnError::Malformed)?;
+    if scheme.eq_ignore_ascii_case("bearer") {
+        from_text(credential)
+    } else if scheme.eq_ignore_ascii_case("basic") {
+        from_base64(credential)
+    } else {
+        Err(AuthnError::Malformed)
+    }
+}
+
+fn from_base64(encoded: &str) -> Result<Presented, AuthnError> {
+    let padding = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+    let alphabet = if encoded.contains(['-', '_']) { alphabet::URL_SAFE } else { alphabet::STANDARD };
+    let bytes = GeneralPurpose::new(&alphabet, padding).decode(encoded).map_err(|_| AuthnError::Malformed)?;
+    from_text(std::str::from_utf8(&bytes).map_err(|_| AuthnError::Malformed)?)
+}
+
+fn from_text(text: &str) -> Result<Presented, AuthnError> {
+    Bearer::try_from(text).map(Presented).map_err(|_| AuthnError::Malformed)
+}
+
+/// The encoded bearer among the WebSocket subprotocols. As in the apiserver there may be one, and it needs company: a
+/// server must never have to choose the credential itself as the protocol.
+fn subprotocol_bearer(headers: &HeaderMap) -> Result<Option<&str>, AuthnError> {
+    let mut bearer = None;
+    let mut others = 0;
+    for line in headers.get_all(SEC_WEBSOCKET_PROTOCOL) {
+        let line = line.to_str().map_err(|_| AuthnError::Malformed)?;
+        for protocol in line.split(',').map(str::trim) {
+            match protocol.strip_prefix(BEARER_PROTOCOL_PREFIX) {
+                Some(_) if bearer.is_some() => return Err(AuthnError::Ambiguous),
+                Some(encoded) => bearer = Some(encoded),
+                None => others += 1,
+            }
+        }
+    }
+    if bearer.is_some() && others == 0 { Err(AuthnError::Malformed) } else { Ok(bearer) }
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+
+    use super::*;
+
+    fn bearer_text() -> String {
+        format!("token-bcdfg:{}", "b".repeat(54))
+    }
+
+    fn present(lines: &[(http::HeaderName, &str)]) -> Result<String, AuthnError> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
+        }
+        Presented::from_headers(&headers)
+            .map(|presented| presented.into_bearer().expose().expose().to_owned())
+    }
+
+    #[test]
+    fn bearer_basic_and_websocket_subprotocol_carry_the_same_credential() {
+        let text = bearer_text();
+        let encoded = format!("v5.channel.k8s.io, {BEARER_PROTOCOL_PREFIX}{}", URL_SAFE_NO_PAD.encode(&text));
+        for (name, value) in [
+            (AUTHORIZATION, format!("Bearer {text}")),
+            (AUTHORIZATION, format!("bEARER {text}")),
+            (AUTHORIZATION, format!("Basic {}", STANDARD.encode(&text))),
+            (SEC_WEBSOCKET_PROTOCOL, encoded),
+        ] {
+            assert_eq!(present(&[(name, &value)]).unwrap(), text, "{value}");
+        }
+    }
+
+    #[test]
+    fn nothing_or_a_foreign_scheme_is_no_credential_of_ours() {
+        assert!(matches!(present(&[]), Err(AuthnError::NoCredential)));
+        for value in
+            ["", "Bearer", "Bearer ", "Bearer  x", "Bearer a:b:c", "Negotiate abc", "Basic !!!", "bearer:x"]
+        {
+            assert!(matches!(present(&[(AUTHORIZATION, value)]), Err(AuthnError::Malformed)), "{value:?}");
+        }
+    }
+
+    #[test]
+    fn two_credentials_are_refused_whichever_they_are() {
+        let bearer = format!("Bearer {}", bearer_text());
+        let protocol = format!("x, {BEARER_PROTOCOL_PREFIX}{}", URL_SAFE_NO_PAD.encode(bearer_text()));
+        for lines in [
+            [(AUTHORIZATION, &bearer), (AUTHORIZATION, &bearer)],
+            [(AUTHORIZATION, &bearer), (SEC_WEBSOCKET_PROTOCOL, &protocol)],
+            [(SEC_WEBSOCKET_PROTOCOL, &protocol), (SEC_WEBSOCKET_PROTOCOL, &protocol)],
+        ] {
+            let lines = lines.map(|(name, value)| (name, value.as_str()));
+            assert!(matches!(present(&lines), Err(AuthnError::Ambiguous)), "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn a_subprotocol_credential_needs_another_protocol_beside_it() {
+        let alone = format!("{BEARER_PROTOCOL_PREFIX}{}", URL_SAFE_NO_PAD.encode(bearer_text()));
+        assert!(matches!(present(&[(SEC_WEBSOCKET_PROTOCOL, &alone)]), Err(AuthnError::Malformed)));
+        assert!(matches!(
+            present(&[(SEC_WEBSOCKET_PROTOCOL, "v5.channel.k8s.io")]),
+            Err(AuthnError::NoCredential)
+        ));
+    }
+}

@@ -1,0 +1,256 @@
+//! The two caches of the hot path and the one way they follow the store.
+//!
+//! Loading an entry and forgetting it go through moka's `and_compute_with`, which serialises both per key. The
+//! usual pair `get_with` and `invalidate` would let a load that read the store before a revocation put the revoked
+//! record back after it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderValue;
+use moka::future::Cache;
+use moka::ops::compute::{CompResult, Op};
+
+use crate::identity::{AUTHENTICATED_GROUP, UserId, Username};
+use crate::store::{Change, ChangeFeed, Store, StoreError};
+use crate::telemetry::{CacheOutcome, Telemetry};
+use crate::token::{TokenName, TokenRecord};
+use crate::user::UserRecord;
+
+/// How long a name that does not exist is remembered, so that junk costs no store reads and displaces no token.
+const UNKNOWN_FOR: Duration = Duration::from_secs(2);
+/// How many such names are remembered.
+const UNKNOWN_ENTRIES: u64 = 10_000;
+/// After this long a record is read again. Changes arrive on the store's feed; this only bounds a feed that failed.
+const RELOAD_AFTER: Duration = Duration::from_mins(10);
+
+/// A token's record with the header value that names it upstream.
+pub struct CachedToken {
+    /// The record as it is stored.
+    pub record: TokenRecord,
+    /// The token's name as the value of a header line.
+    pub name_header: HeaderValue,
+}
+
+/// What a request needs of its user, ready to be sent: each value clones as a reference count.
+pub struct CachedUser {
+    /// The user's id.
+    pub id: UserId,
+    /// The name the cluster sees.
+    pub name: Username,
+    /// One value a group, `system:authenticated` among them.
+    pub groups: Vec<HeaderValue>,
+    /// The id as the value of a header line, which the cluster sees as the UID.
+    pub uid: HeaderValue,
+    /// Whether the user may manage other users.
+    pub admin: bool,
+    /// False while the user is switched off.
+    pub enabled: bool,
+}
+
+/// Tokens and users as the gate sees them: bounded caches in front of the store.
+#[derive(Clone)]
+pub struct Records {
+    store: Store,
+    tokens: Cache<TokenName, Arc<CachedToken>>,
+    unknown: Cache<TokenName, ()>,
+    users: Cache<UserId, Arc<CachedUser>>,
+    telemetry: Arc<Telemetry>,
+}
+
+impl Records {
+    /// Caches of at most `entries` tokens and as many users in front of `store`.
+    pub fn new(store: Store, entries: u64, telemetry: Arc<Telemetry>) -> Self {
+        let tokens = Cache::builder().max_capacity(entries).time_to_live(RELOAD_AFTER).build();
+        let users = Cache::builder().max_capacity(entries).time_to_live(RELOAD_AFTER).build();
+        let unknown = Cache::builder().max_capacity(UNKNOWN_ENTRIES).time_to_live(UNKNOWN_FOR).build();
+        Self { store, tokens, unknown, users, telemetry }
+    }
+
+    /// Applies changes until the feed ends, each acknowledged once it is applied. A gate whose feed has ended must
+    /// not go on serving: nothing would be revoked any more.
+    pub async fn follow(self, mut feed: ChangeFeed) {
+        while let Some(delivery) = feed.next().await {
+            self.apply(&delivery.change).await;
+        }
+    }
+
+    /// The token of that name, or `None` if there is none.
+    pub async fn token(&self, name: &TokenName) -> Result<Option<Arc<CachedToken>>, StoreError> {
+        if let Some(token) = self.tokens.get(name).await {
+            self.telemetry.metrics.count_cache(CacheOutcome::Hit);
+            return Ok(Some(token));
+        }
+        if self.unknown.get(name).await.is_some() {
+            self.telemetry.metrics.count_cache(CacheOutcome::Negative);
+            return Ok(None);
+        }
+        self.telemetry.metrics.count_cache(CacheOutcome::Miss);
+        Box::pin(self.load_token(name)).await
+    }
+
+    /// The user of that id, or `None` if there is none.
+    pub async fn user(&self, id: &UserId) -> Result<Option<Arc<CachedUser>>, StoreError> {
+        if let Some(user) = self.users.get(id).await {
+            return Ok(Some(user));
+        }
+        Box::pin(self.load_user(id)).await
+    }
+
+    async fn load_token(&self, name: &TokenName) -> Result<Option<Arc<CachedToken>>, StoreError> {
+        let computed = self.tokens.entry(name.clone()).and_try_compute_with(async |entry| {
+            if entry.is_some() {
+                return Ok(Op::Nop);
+            }
+            match self.store.token(name).await? {
+                Some(record) => Ok(Op::Put(Arc::new(CachedToken::new(record)))),
+                None => {
+                    // Under the key's lock, as the removal in `apply` is: a token that is being created can't be
+                    // remembered as unknown after its creation was acknowledged.
+                    self.unknown.insert(name.clone(), ()).await;
+                    Ok(Op::Nop)
+                }
+            }
+        });
+        computed.await.map(value_of)
+    }
+
+    async fn load_user(&self, id: &UserId) -> Result<Option<Arc<CachedUser>>, StoreError> {
+        let computed = self.users.entry(id.clone()).and_try_compute_with(async |entry| {
+            if entry.is_some() {
+                return Ok(Op::Nop);
+            }
+            let record = self.store.user(id).await?;
+            Ok(record.map_or(Op::Nop, |record| Op::Put(Arc::new(CachedUser::new(record)))))
+        });
+        computed.await.map(value_of)
+    }
+
+    async fn apply(&self, change: &Change) {
+        match change {
+            Change::Token(name) => {
+                let forget = async |_| {
+                    self.unknown.invalidate(name).await;
+                    Op::Remove
+                };
+                self.tokens.entry(name.clone()).and_compute_with(forget).await;
+            }
+            Change::User(id) => {
+                self.users.entry(id.clone()).and_compute_with(async |_| Op::Remove).await;
+            }
+        }
+    }
+}
+
+impl CachedToken {
+    fn new(record: TokenRecord) -> Self {
+        Self { name_header: header(record.name.as_str()), record }
+    }
+}
+
+impl CachedUser {
+    fn new(record: UserRecord) -> Self {
+        let own = record.groups.iter().filter(|group| group.as_str() != AUTHENTICATED_GROUP);
+        let mut groups: Vec<_> = own.map(|group| group.header().clone()).collect();
+        groups.push(HeaderValue::from_static(AUTHENTICATED_GROUP));
+        let uid = header(record.id.as_str());
+        Self { id: record.id, name: record.name, groups, uid, admin: record.admin, enabled: record.enabled }
+    }
+}
+
+/// Names and ids are of an alphabet that headers carry, so the fallback is never seen.
+fn header(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("invalid"))
+}
+
+fn value_of<K, V>(result: CompResult<K, V>) -> Option<V> {
+    match result {
+        CompResult::Inserted(entry) | CompResult::ReplacedWith(entry) | CompResult::Unchanged(entry) => {
+            Some(entry.into_value())
+        }
+        CompResult::Removed(_) | CompResult::StillNone(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::UserUpdate;
+    use crate::store::testing::{TempDir, token, user};
+
+    fn token_named(name: &TokenName, owner: &UserId) -> TokenRecord {
+        TokenRecord { name: name.clone(), ..token(owner).0 }
+    }
+
+    /// Records over a store with one user, following its feed.
+    async fn records(dir: &std::path::Path) -> (Records, Store, UserId) {
+        let store = Store::open(dir).unwrap();
+        let alice = user("alice", false);
+        let id = alice.id.clone();
+        store.insert_user(alice).await.unwrap();
+        store.insert_user(user("admin", true)).await.unwrap();
+        let records = Records::new(store.clone(), 1000, Telemetry::without_access_log());
+        tokio::spawn(records.clone().follow(store.subscribe()));
+        (records, store, id)
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn no_load_brings_back_a_token_whose_deletion_was_acknowledged() {
+        let dir = TempDir::new();
+        let (records, store, owner) = records(dir.path()).await;
+        for round in 0..500 {
+            let name = TokenName::try_from(format!("token-{round}").as_str()).unwrap();
+            store.insert_token(token_named(&name, &owner)).await.unwrap();
+            // The first look-up is a miss, so its load is under way while the deletion is.
+            let loads: Vec<_> = (0..4)
+                .map(|_| {
+                    let (records, name) = (records.clone(), name.clone());
+                    tokio::spawn(async move { records.token(&name).await.unwrap().is_some() })
+                })
+                .collect();
+            assert!(store.delete_token(&name).await.unwrap());
+            assert!(records.token(&name).await.unwrap().is_none(), "round {round}");
+            for load in loads {
+                load.await.unwrap();
+            }
+            assert!(records.token(&name).await.unwrap().is_none(), "round {round}, after the loads");
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_token_works_at_once_even_if_its_name_was_tried_before() {
+        let dir = TempDir::new();
+        let (records, store, owner) = records(dir.path()).await;
+        for round in 0..200 {
+            let name = TokenName::try_from(format!("token-{round}").as_str()).unwrap();
+            assert!(records.token(&name).await.unwrap().is_none());
+            let probe = tokio::spawn({
+                let (records, name) = (records.clone(), name.clone());
+                async move { records.token(&name).await.unwrap().is_some() }
+            });
+            store.insert_token(token_named(&name, &owner)).await.unwrap();
+            assert!(records.token(&name).await.unwrap().is_some(), "round {round}");
+            probe.await.unwrap();
+            assert!(records.token(&name).await.unwrap().is_some(), "round {round}, after the probe");
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_user_is_disabled_and_enabled_from_the_acknowledgement_on() {
+        let dir = TempDir::new();
+        let (records, store, id) = records(dir.path()).await;
+        for enabled in [false, true, false, true] {
+            let update = UserUpdate { enabled: Some(enabled), ..UserUpdate::default() };
+            assert!(store.update_user(&id, update).await.unwrap());
+            assert_eq!(records.user(&id).await.unwrap().unwrap().enabled, enabled);
+        }
+    }
+
+    #[test]
+    fn system_authenticated_is_among_the_groups_once() {
+        let mut record = user("alice", false);
+        record.groups =
+            ["dev", "system:authenticated", "a,b"].map(|group| group.try_into().unwrap()).to_vec();
+        assert_eq!(CachedUser::new(record).groups, ["dev", "a,b", "system:authenticated"]);
+    }
+}
