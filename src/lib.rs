@@ -17,4 +17,5 @@ pub mod secret;
 pub mod store;
 pub mod telemetry;
 pub mod token;
+pub mod upstream;
 pub mod user;

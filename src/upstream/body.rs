@@ -1,0 +1,146 @@
+//! Bodies on their way through: never buffered, each frame as it comes.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::{Instant, Sleep};
+
+use super::pool::Lease;
+
+/// A client's body on its way upstream: its data, without trailers. The Kubernetes API has no use for request
+/// trailers, and one named `impersonate-user` would arrive behind our back.
+pub struct RequestBody {
+    /// `None` for a request without a body.
+    incoming: Option<Incoming>,
+    idle: Duration,
+    deadline: Option<Pin<Box<Sleep>>>,
+    received: Option<Arc<AtomicU64>>,
+}
+
+/// A cluster's answer on its way back. Holds its place on the upstream connection until it ends or is dropped.
+pub struct ResponseBody {
+    incoming: Incoming,
+    lease: Option<Lease>,
+}
+
+impl RequestBody {
+    /// No body at all.
+    pub fn empty() -> Self {
+        Self { incoming: None, idle: Duration::ZERO, deadline: None, received: None }
+    }
+
+    /// The client's body, and the count of its bytes as they pass. It fails when the client sends nothing for `idle`.
+    pub fn of(incoming: Incoming, idle: Duration) -> (Self, Option<Arc<AtomicU64>>) {
+        if incoming.is_end_stream() {
+            return (Self::empty(), None);
+        }
+        let received = Some(Arc::new(AtomicU64::new(0)));
+        (Self { incoming: Some(incoming), idle, deadline: None, received: received.clone() }, received)
+    }
+
+    /// Whether there is nothing to send.
+    pub fn is_empty(&self) -> bool {
+        self.incoming.is_none()
+    }
+
+    pub(super) fn copy_if_empty(&self) -> Option<Self> {
+        self.is_empty().then(Self::empty)
+    }
+
+    /// Whether the client has been silent for too long. The timer exists only while we wait.
+    fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        let idle = self.idle;
+        let deadline = self.deadline.get_or_insert_with(|| Box::pin(tokio::time::sleep(idle)));
+        ready!(deadline.as_mut().poll(cx));
+        Poll::Ready(io::Error::new(io::ErrorKind::TimedOut, "the client stopped sending its body"))
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = Box<dyn std::error::Error + Send + Sync>;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let this = &mut *self;
+        let Some(incoming) = this.incoming.as_mut() else { return Poll::Ready(None) };
+        let Poll::Ready(frame) = Pin::new(incoming).poll_frame(cx) else {
+            return this.poll_deadline(cx).map(|error| Some(Err(error.into())));
+        };
+        if let Some(deadline) = &mut this.deadline {
+            deadline.as_mut().reset(Instant::now() + this.idle);
+        }
+        match frame {
+            Some(Ok(frame)) if frame.is_data() => {
+                if let (Some(received), Some(data)) = (&this.received, frame.data_ref()) {
+                    received.fetch_add(data.len() as u64, Ordering::Relaxed);
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            // Trailers are the last frame there is.
+            Some(Ok(_)) | None => {
+                this.incoming = None;
+                Poll::Ready(None)
+            }
+            Some(Err(error)) => Poll::Ready(Some(Err(error.into()))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+    }
+}
+
+impl ResponseBody {
+    pub(super) fn new(incoming: Incoming, lease: Lease) -> Self {
+        let mut body = Self { incoming, lease: Some(lease) };
+        if body.incoming.is_end_stream() {
+            body.finish();
+        }
+        body
+    }
+
+    /// The body was read to its end: an HTTP/1.1 connection may serve the next request.
+    fn finish(&mut self) {
+        if let Some(lease) = self.lease.take() {
+            lease.give_back();
+        }
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let frame = ready!(Pin::new(&mut self.incoming).poll_frame(cx));
+        if frame.is_none() || (matches!(frame, Some(Ok(_))) && self.incoming.is_end_stream()) {
+            self.finish();
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}

@@ -1,0 +1,357 @@
+//! What of a client's headers may go upstream. Everything is copied into a new map; what names an identity, proves
+//! one, or is about the connection stays behind.
+
+use http::header::{
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, HOST, HeaderMap, HeaderName,
+    HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL, TE, TRAILER,
+    TRANSFER_ENCODING, UPGRADE,
+};
+use http::{Version, header};
+
+use super::request::IMPERSONATE_PREFIX;
+use crate::authn::BEARER_PROTOCOL_PREFIX;
+
+/// The headers in which front proxies pass an identity (kube-apiserver's request-header authentication).
+const REMOTE_PREFIX: &str = "x-remote-";
+/// What a proxy before us may have said of the client; anyone can say it.
+const FORWARDED_PREFIX: &str = "x-forwarded-";
+
+/// A client's headers without anything that could pass for identity, credential or framing.
+#[derive(Clone)]
+pub struct SanitizedHeaders {
+    map: HeaderMap,
+    upgrade: Option<Upgrade>,
+}
+
+/// A protocol to switch to that the apiserver speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Upgrade {
+    /// RFC 6455.
+    WebSocket,
+    /// SPDY/3.1, which kubectl before 1.30 used for exec and port-forward.
+    Spdy,
+}
+
+/// Why a client's headers are refused.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HeaderError {
+    /// The client asks to be somebody else (`kubectl --as`).
+    #[error("impersonation is not allowed")]
+    Impersonation,
+    /// A protected name spelled with an underscore, which the next hop may read as the protected one
+    /// (CVE-2025-64484 in a peer).
+    #[error("header {0:?} has an underscore in place of a hyphen")]
+    Underscore(String),
+    /// An upgrade to something other than a WebSocket or SPDY/3.1.
+    #[error("upgrade to an unsupported protocol")]
+    UnsupportedUpgrade,
+    /// An expectation other than `100-continue` (RFC 9110, 10.1.1).
+    #[error("unsupported expectation")]
+    UnsupportedExpectation,
+}
+
+/// Copies what may pass.
+///
+/// # Errors
+/// See [`HeaderError`]; each is the client's fault.
+pub fn sanitize(client: &HeaderMap, version: Version) -> Result<SanitizedHeaders, HeaderError> {
+    let upgrade = requested_upgrade(client, version)?;
+    let nominated = Nominated::of(client);
+    let mut map = HeaderMap::with_capacity(client.len() + 8);
+    for (name, value) in client {
+        if is_protected(name)? || nominated.contains(name) {
+            continue;
+        }
+        if *name == SEC_WEBSOCKET_PROTOCOL {
+            append_protocols(&mut map, value);
+        } else {
+            map.append(name.clone(), value.clone());
+        }
+    }
+    if let Some(upgrade) = upgrade {
+        map.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+        map.insert(UPGRADE, HeaderValue::from_static(upgrade.token()));
+    }
+    Ok(SanitizedHeaders { map, upgrade })
+}
+
+/// Removes from an answer of the cluster what is about the connection to us, and cookies: nothing that is set for
+/// our name may come from behind us. `Upgrade` and `Connection` of a 101 are written anew by the tunnel.
+pub fn sanitize_response(headers: &mut HeaderMap) {
+    let nominated = Nominated::of(headers);
+    let drop =
+        |name: &HeaderName| is_hop_by_hop(name) || *name == header::SET_COOKIE || nominated.contains(name);
+    let names: Vec<HeaderName> = headers.keys().filter(|name| drop(name)).cloned().collect();
+    for name in names {
+        headers.remove(name);
+    }
+}
+
+impl SanitizedHeaders {
+    /// The protocol to switch to, if the client asked for one.
+    pub fn upgrade(&self) -> Option<&Upgrade> {
+        self.upgrade.as_ref()
+    }
+
+    pub(super) fn map_mut(&mut self) -> &mut HeaderMap {
+        &mut self.map
+    }
+
+    pub(super) fn into_map(self) -> HeaderMap {
+        self.map
+    }
+}
+
+impl Upgrade {
+    /// The protocol as the `Upgrade` header names it.
+    pub fn token(self) -> &'static str {
+        match self {
+            Self::WebSocket => "websocket",
+            Self::Spdy => "SPDY/3.1",
+        }
+    }
+
+    /// Whether `headers` of an answer switch to this very protocol.
+    pub fn is_accepted_by(self, headers: &HeaderMap) -> bool {
+        let mut lines = headers.get_all(UPGRADE).iter();
+        let accepted =
+            lines.next().is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(self.token().as_bytes()));
+        accepted && lines.next().is_none()
+    }
+}
+
+/// Whether the header must not be copied, or must not be there at all.
+fn is_protected(name: &HeaderName) -> Result<bool, HeaderError> {
+    let text = name.as_str();
+    if text.starts_with(IMPERSONATE_PREFIX) {
+        return Err(HeaderError::Impersonation);
+    }
+    if text.contains('_') && is_protected_text(&text.replace('_', "-")) {
+        return Err(HeaderError::Underscore(text.to_owned()));
+    }
+    Ok(is_identity(text) || is_credential(name) || is_hop_by_hop(name) || is_ours(name))
+}
+
+fn is_protected_text(hyphenated: &str) -> bool {
+    hyphenated.starts_with(IMPERSONATE_PREFIX)
+        || HeaderName::from_bytes(hyphenated.as_bytes()).is_ok_and(|name| {
+            is_identity(hyphenated) || is_credential(&name) || is_hop_by_hop(&name) || is_ours(&name)
+        })
+}
+
+fn is_identity(name: &str) -> bool {
+    name.starts_with(REMOTE_PREFIX) || name.starts_with(FORWARDED_PREFIX) || name == "x-real-ip"
+}
+
+fn is_credential(name: &HeaderName) -> bool {
+    [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION].contains(name)
+}
+
+/// RFC 9110, 7.6.1, and what is about one connection by custom.
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    [CONNECTION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, PROXY_AUTHENTICATE].contains(name)
+        || ["keep-alive", "proxy-connection", "http2-settings"].contains(&name.as_str())
+}
+
+/// What we write ourselves: target, framing, and the answer to `Expect`.
+fn is_ours(name: &HeaderName) -> bool {
+    [HOST, CONTENT_LENGTH, EXPECT, FORWARDED].contains(name)
+}
+
+/// The names that `Connection` nominates for removal.
+struct Nominated(Vec<String>);
+
+impl Nominated {
+    fn of(headers: &HeaderMap) -> Self {
+        let mut names = Vec::new();
+        // Every line counts: `get` would give the first alone. A line that is not text nominates nothing.
+        for line in headers.get_all(CONNECTION).iter().filter_map(|line| line.to_str().ok()) {
+            names.extend(tokens(line).map(str::to_ascii_lowercase));
+        }
+        Self(names)
+    }
+
+    fn contains(&self, name: &HeaderName) -> bool {
+        self.0.iter().any(|nominated| nominated == name.as_str())
+    }
+}
+
+fn requested_upgrade(headers: &HeaderMap, version: Version) -> Result<Option<Upgrade>, HeaderError> {
+    let mut expectations = headers.get_all(EXPECT).iter();
+    if expectations.any(|value| !value.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
+        return Err(HeaderError::UnsupportedExpectation);
+    }
+    // Upgrade is of HTTP/1.1 alone: a 1.0 client's is to be ignored (RFC 9110, 7.8), HTTP/2 has none.
+    if version != Version::HTTP_11 || !Nominated::of(headers).contains(&UPGRADE) {
+        return Ok(None);
+    }
+    let mut lines = headers.get_all(UPGRADE).iter();
+    let (Some(value), None) = (lines.next(), lines.next()) else {
+        return if headers.contains_key(UPGRADE) { Err(HeaderError::UnsupportedUpgrade) } else { Ok(None) };
+    };
+    let asked = |upgrade: Upgrade| value.as_bytes().eq_ignore_ascii_case(upgrade.token().as_bytes());
+    match () {
+        () if asked(Upgrade::WebSocket) => Ok(Some(Upgrade::WebSocket)),
+        () if asked(Upgrade::Spdy) => Ok(Some(Upgrade::Spdy)),
+        // An offer that a server is free to ignore; we do.
+        () if value.as_bytes().eq_ignore_ascii_case(b"h2c") => Ok(None),
+        () => Err(HeaderError::UnsupportedUpgrade),
+    }
+}
+
+/// Copies the subprotocols, without the one that is a credential.
+fn append_protocols(map: &mut HeaderMap, value: &HeaderValue) {
+    let Ok(line) = value.to_str() else { return };
+    let kept: Vec<&str> =
+        tokens(line).filter(|protocol| !protocol.starts_with(BEARER_PROTOCOL_PREFIX)).collect();
+    if let Ok(value) = HeaderValue::from_str(&kept.join(", "))
+        && !kept.is_empty()
+    {
+        map.append(SEC_WEBSOCKET_PROTOCOL, value);
+    }
+}
+
+/// The members of a comma-separated list (RFC 9110, 5.6.1), empty ones left out.
+fn tokens(line: &str) -> impl Iterator<Item = &str> {
+    line.split(',').map(|token| token.trim_matches([' ', '\t'])).filter(|token| !token.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn headers(lines: &[(&str, &str)]) -> HeaderMap {
+        let mut map = HeaderMap::new();
+        for (name, value) in lines {
+            map.append(
+                HeaderName::from_bytes(name.as_bytes()).unwrap(),
+                HeaderValue::from_str(value).unwrap(),
+            );
+        }
+        map
+    }
+
+    fn passed(lines: &[(&str, &str)]) -> Vec<String> {
+        let sanitized = sanitize(&headers(lines), Version::HTTP_11).ok().unwrap();
+        sanitized.map.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect()
+    }
+
+    #[test]
+    fn identity_credential_and_connection_headers_stay_behind_and_the_rest_passes() {
+        let kept = passed(&[
+            ("Accept", "application/json"),
+            ("accept", "*/*"),
+            ("Authorization", "Bearer x"),
+            ("Cookie", "a=b"),
+            ("X-Remote-User", "root"),
+            ("X-Remote-Extra-Scopes", "all"),
+            ("X-Forwarded-For", "1.2.3.4"),
+            ("Forwarded", "for=1.2.3.4"),
+            ("X-Real-IP", "1.2.3.4"),
+            ("Keep-Alive", "timeout=5"),
+            ("Proxy-Authorization", "Basic x"),
+            ("Content-Length", "3"),
+            ("Host", "a"),
+            ("Expect", "100-continue"),
+            ("TE", "trailers"),
+            ("Kubectl-Command", "kubectl get"),
+        ]);
+        assert_eq!(kept, ["accept: application/json", "accept: */*", "kubectl-command: kubectl get"]);
+    }
+
+    #[test]
+    fn every_line_and_token_of_connection_is_honoured() {
+        let kept = passed(&[
+            ("Connection", "close, X-One"),
+            ("Connection", " x-two ,\tX-THREE"),
+            ("X-One", "1"),
+            ("X-Two", "2"),
+            ("X-Three", "3"),
+            ("X-Four", "4"),
+        ]);
+        assert_eq!(kept, ["x-four: 4"]);
+    }
+
+    #[test]
+    fn impersonation_in_any_spelling_is_refused() {
+        for name in [
+            "impersonate-user",
+            "IMPERSONATE-GROUP",
+            "Impersonate-Uid",
+            "impersonate-extra-x",
+            "impersonate-",
+        ] {
+            let result = sanitize(&headers(&[(name, "x")]), Version::HTTP_2);
+            assert_eq!(result.err(), Some(HeaderError::Impersonation), "{name}");
+        }
+        for name in
+            ["impersonate_user", "Impersonate_Extra_X", "x_remote_user", "x-remote_group", "content_length"]
+        {
+            let result = sanitize(&headers(&[(name, "x")]), Version::HTTP_2);
+            assert!(matches!(result.err(), Some(HeaderError::Underscore(_))), "{name}");
+        }
+        assert_eq!(passed(&[("my_header", "x"), ("impersonated", "x")]), ["my_header: x", "impersonated: x"]);
+    }
+
+    #[test]
+    fn only_websocket_and_spdy_upgrades_pass_and_only_on_http_1_1() {
+        let ask = |upgrade: &str, version| {
+            sanitize(&headers(&[("Connection", "keep-alive, Upgrade"), ("Upgrade", upgrade)]), version)
+                .map(|headers| headers.upgrade().copied())
+        };
+        assert_eq!(ask("WebSocket", Version::HTTP_11), Ok(Some(Upgrade::WebSocket)));
+        assert_eq!(ask("SPDY/3.1", Version::HTTP_11), Ok(Some(Upgrade::Spdy)));
+        assert_eq!(ask("h2c", Version::HTTP_11), Ok(None));
+        assert_eq!(ask("websocket", Version::HTTP_10), Ok(None));
+        for upgrade in ["tls/1.0", "websocket, SPDY/3.1", "SPDY/3", ""] {
+            assert_eq!(ask(upgrade, Version::HTTP_11), Err(HeaderError::UnsupportedUpgrade), "{upgrade:?}");
+        }
+        assert!(
+            passed(&[("Upgrade", "websocket")]).is_empty(),
+            "not nominated by Connection, so not asked for"
+        );
+    }
+
+    #[test]
+    fn the_credential_among_the_subprotocols_stays_behind() {
+        let bearer = format!("v5.channel.k8s.io, {BEARER_PROTOCOL_PREFIX}Zm9v ,v4.channel.k8s.io");
+        let kept = passed(&[("Sec-WebSocket-Protocol", &bearer)]);
+        assert_eq!(kept, ["sec-websocket-protocol: v5.channel.k8s.io, v4.channel.k8s.io"]);
+    }
+
+    #[test]
+    fn answers_lose_connection_headers_and_cookies() {
+        let mut answer = headers(&[
+            ("Connection", "x-hop"),
+            ("X-Hop", "1"),
+            ("Set-Cookie", "a=b"),
+            ("Transfer-Encoding", "chunked"),
+            ("Warning", "299 - x"),
+            ("Warning", "299 - y"),
+            ("Audit-Id", "1"),
+        ]);
+        sanitize_response(&mut answer);
+        let mut names: Vec<_> = answer.iter().map(|(name, _)| name.as_str()).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["audit-id", "warning", "warning"]);
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_protected_survives(lines in proptest::collection::vec(
+            ("(impersonate|Impersonate|IMPERSONATE|x-remote|X-Remote|X_Remote|authorization|cookie|connection|upgrade|host|accept|x)[-_]?[a-zA-Z_%-]{0,12}", "[ -~]{0,24}"),
+            0..12,
+        )) {
+            let lines: Vec<_> = lines.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+            if let Ok(sanitized) = sanitize(&headers(&lines), Version::HTTP_11) {
+                for name in sanitized.map.keys() {
+                    let name = name.as_str().replace('_', "-");
+                    prop_assert!(!name.starts_with(IMPERSONATE_PREFIX) && !name.starts_with(REMOTE_PREFIX), "{name}");
+                    prop_assert!(!["authorization", "cookie", "host", "content-length"].contains(&name.as_str()));
+                }
+            }
+        }
+    }
+}

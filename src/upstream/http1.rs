@@ -1,0 +1,81 @@
+//! HTTP/1.1 connections to one cluster: kept and used again where the cluster has no HTTP/2, and one for each tunnel.
+
+use std::sync::{Arc, Mutex};
+
+use hyper::client::conn::http1::{self, SendRequest};
+
+use super::UpstreamError;
+use super::body::RequestBody;
+use super::dial::{Io, lock};
+use crate::telemetry::{Telemetry, UpstreamPool};
+
+/// Idle connections kept by one worker.
+const MAX_IDLE: usize = 128;
+
+/// The idle HTTP/1.1 connections of one worker to one cluster.
+pub(super) struct Http1Pool {
+    max_headers: usize,
+    max_header_bytes: usize,
+    telemetry: Arc<Telemetry>,
+    idle: Mutex<Vec<SendRequest<RequestBody>>>,
+}
+
+/// A connection that serves one request at a time.
+pub(super) struct Http1Lease {
+    /// Where the connection goes when its answer was read; `None` for a tunnel's. A peer that was asked to upgrade may
+    /// go on in the other protocol whatever it answered (CVE-2018-1002105), so that one is never used again.
+    pool: Option<Arc<Http1Pool>>,
+    sender: SendRequest<RequestBody>,
+}
+
+impl Http1Pool {
+    pub(super) fn new(max_headers: usize, max_header_bytes: usize, telemetry: Arc<Telemetry>) -> Arc<Self> {
+        Arc::new(Self { max_headers, max_header_bytes, telemetry, idle: Mutex::new(Vec::new()) })
+    }
+
+    /// The connection that was used last, which is the likeliest to be still open.
+    pub(super) fn reuse(self: &Arc<Self>) -> Option<Http1Lease> {
+        let mut idle = lock(&self.idle);
+        while let Some(sender) = idle.pop() {
+            if !sender.is_closed() {
+                return Some(Http1Lease { pool: Some(Arc::clone(self)), sender });
+            }
+        }
+        None
+    }
+
+    /// Puts a new connection into service.
+    pub(super) async fn open(
+        self: &Arc<Self>,
+        io: Io,
+        pool: UpstreamPool,
+    ) -> Result<Http1Lease, UpstreamError> {
+        let mut builder = http1::Builder::new();
+        builder.max_headers(self.max_headers).max_header_size(self.max_header_bytes);
+        let (sender, driver) = builder.handshake(io).await.map_err(UpstreamError::Http)?;
+        let gauge = self.telemetry.metrics.open_upstream_connection(pool);
+        tokio::spawn(async move {
+            let _gauge = gauge;
+            if let Err(error) = driver.with_upgrades().await {
+                tracing::debug!(%error, "upstream connection ended");
+            }
+        });
+        let home = (pool != UpstreamPool::Tunnel).then(|| Arc::clone(self));
+        Ok(Http1Lease { pool: home, sender })
+    }
+}
+
+impl Http1Lease {
+    pub(super) fn sender(&mut self) -> &mut SendRequest<RequestBody> {
+        &mut self.sender
+    }
+
+    /// Keeps the connection for another request. Only for one whose answer was read to its end.
+    pub(super) fn give_back(self) {
+        let Some(pool) = self.pool else { return };
+        let mut idle = lock(&pool.idle);
+        if idle.len() < MAX_IDLE && !self.sender.is_closed() {
+            idle.push(self.sender);
+        }
+    }
+}
