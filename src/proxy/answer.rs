@@ -1,0 +1,54 @@
+//! Answers of a cluster that are about us and not about the client.
+
+use std::pin::Pin;
+
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use http_body::Body;
+
+use super::ProxyError;
+use crate::kube::RequestInfo;
+use crate::upstream::{ResponseBody, Upstream, sanitize_response};
+
+/// How kube-apiserver words it that the caller's rights do not cover an impersonation header.
+const CANNOT_IMPERSONATE: &[u8] = b"cannot impersonate resource";
+
+/// A cluster's answer that the client may see, and the beginning of its body if that was looked at.
+pub(super) struct Answer {
+    pub(super) response: Response<ResponseBody>,
+    pub(super) ahead: Option<Bytes>,
+}
+
+/// Tells a refusal of our own credential or rights from an answer to the client. The client's credential was good: it
+/// must not read of ours, and not be told that its own is bad.
+pub(super) async fn examine(
+    mut response: Response<ResponseBody>,
+    upstream: &Upstream,
+    info: &RequestInfo<'_>,
+) -> Result<Answer, ProxyError> {
+    // Behind a proxy subresource an application answers, and its 401 and 403 are its own.
+    let applications = &*info.subresource == "proxy";
+    let mut ahead = None;
+    if response.status() == StatusCode::UNAUTHORIZED && !applications {
+        upstream.cluster().credential_refused();
+        return Err(ProxyError::CredentialRefused);
+    }
+    if response.status() == StatusCode::FORBIDDEN && !applications {
+        ahead = first_data(response.body_mut()).await;
+        if ahead.as_ref().is_some_and(|data| contains(data, CANNOT_IMPERSONATE)) {
+            return Err(ProxyError::ImpersonationRefused);
+        }
+    }
+    sanitize_response(response.headers_mut());
+    Ok(Answer { response, ahead })
+}
+
+/// The first data of a body. A `Status` comes in one piece.
+async fn first_data(body: &mut ResponseBody) -> Option<Bytes> {
+    let frame = std::future::poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await;
+    frame?.ok()?.into_data().ok()
+}
+
+fn contains(data: &[u8], text: &[u8]) -> bool {
+    data.windows(text.len()).any(|window| window == text)
+}

@@ -1,0 +1,220 @@
+//! Why a request to a cluster is refused, and the one place that turns it into an answer.
+
+use std::time::Duration;
+
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+};
+use http::{Method, Response, StatusCode};
+
+use super::body::GateBody;
+use crate::authn::AuthnError;
+use crate::kube::Status;
+use crate::upstream::{HeaderError, UpstreamError};
+
+/// When a client should come back after a fault of ours.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// A refusal.
+#[derive(Debug, thiserror::Error)]
+pub enum ProxyError {
+    /// A message that two servers could read differently.
+    #[error("ambiguous message: {0}")]
+    Ambiguous(&'static str),
+    /// A method that means nothing behind us, or would mean something to us alone (CONNECT, TRACE).
+    #[error("method is not allowed")]
+    Method,
+    /// A method nobody knows.
+    #[error("method is not implemented")]
+    UnknownMethod,
+    /// More header than we take.
+    #[error("request header is too large")]
+    HeaderTooLarge,
+    /// A cluster that we don't have.
+    #[error("unknown cluster")]
+    UnknownCluster,
+    /// The request is not authenticated.
+    #[error(transparent)]
+    Authentication(#[from] AuthnError),
+    /// Headers that must not be there.
+    #[error(transparent)]
+    Header(#[from] HeaderError),
+    /// The cluster gave no answer.
+    #[error(transparent)]
+    Upstream(#[from] UpstreamError),
+    /// The cluster did not answer an upgrade in time.
+    #[error("the cluster did not answer the upgrade in time")]
+    UpgradeTimeout,
+    /// The cluster answered an upgrade with something that is neither the upgrade nor an error.
+    #[error("the cluster answered the upgrade with something else")]
+    UpgradeMismatch,
+    /// The cluster does not take our own credential.
+    #[error("the cluster refused our own credential")]
+    CredentialRefused,
+    /// The cluster does not let us impersonate.
+    #[error("the cluster does not let us impersonate")]
+    ImpersonationRefused,
+}
+
+/// What a refusal looks like from outside.
+struct Answer {
+    code: StatusCode,
+    message: &'static str,
+    /// The reason in log and metric.
+    reason: &'static str,
+    retry: bool,
+    close: bool,
+}
+
+impl ProxyError {
+    /// Says in the log what went wrong on our side. What clients do wrong stands in the access log alone.
+    pub(super) fn log(&self) {
+        if self.answer().code.is_server_error() {
+            tracing::warn!(error = self as &dyn std::error::Error, "request failed");
+        }
+    }
+
+    /// The refusal as the metric and the log name it.
+    pub fn reason(&self) -> &'static str {
+        self.answer().reason
+    }
+
+    /// The refusal as the client sees it. What is the client's fault it learns; of our own troubles, that they are
+    /// ours.
+    pub fn into_response(self) -> Response<GateBody> {
+        let answer = self.answer();
+        let mut status = Status::failure(answer.code, self.message(&answer));
+        if answer.retry {
+            status = status.retry_after(RETRY);
+        }
+        let mut response = Response::new(GateBody::full(status.to_json()));
+        *response.status_mut() = answer.code;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
+        if answer.code == StatusCode::UNAUTHORIZED {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"portcullis\""));
+        }
+        if answer.code == StatusCode::METHOD_NOT_ALLOWED {
+            headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
+        }
+        if let Some(seconds) = status.retry_after_seconds() {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if answer.close {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+
+    fn message(&self, answer: &Answer) -> String {
+        match self {
+            Self::Ambiguous(detail) => format!("{}: {detail}", answer.message),
+            Self::Header(HeaderError::Underscore(_)) => format!("{}: {self}", answer.message),
+            _ => answer.message.to_owned(),
+        }
+    }
+
+    fn answer(&self) -> Answer {
+        match self {
+            Self::Ambiguous(_) => client(400, "the message is ambiguous", "ambiguous_message").closing(),
+            Self::Method => client(405, "the method is not allowed here", "method").closing(),
+            Self::UnknownMethod => client(501, "the method is not implemented", "method").closing(),
+            Self::HeaderTooLarge => {
+                client(431, "the request header is too large", "header_too_large").closing()
+            }
+            Self::UnknownCluster => client(404, "there is no such cluster", "unknown_cluster"),
+            Self::Authentication(error) => authentication(error),
+            Self::Header(error) => header(error),
+            Self::Upstream(error) => upstream(error),
+            Self::UpgradeTimeout => {
+                client(504, "the cluster did not answer in time", "upgrade_timeout").closing()
+            }
+            Self::UpgradeMismatch => client(502, "the cluster did not upgrade", "upgrade_mismatch").closing(),
+            Self::CredentialRefused => ours("the proxy's own credential was refused", "credential_refused"),
+            Self::ImpersonationRefused => {
+                ours("the proxy is not allowed to impersonate", "impersonation_refused")
+            }
+        }
+    }
+}
+
+/// One answer for every way in which a credential is bad: which it is would tell a thief what to try next.
+fn authentication(error: &AuthnError) -> Answer {
+    let reason = error.result().as_str();
+    match error {
+        AuthnError::Ambiguous => client(400, "the request has more than one credential", reason),
+        AuthnError::NoCredential
+        | AuthnError::Malformed
+        | AuthnError::Unknown
+        | AuthnError::WrongKey
+        | AuthnError::Expired
+        | AuthnError::Disabled
+        | AuthnError::UserDisabled => client(401, "Unauthorized", reason),
+        AuthnError::StoreUnreachable(_) => ours("the token store is unreachable", reason),
+        AuthnError::Corrupt(_) => client(500, "the stored token or user is damaged", reason),
+    }
+}
+
+fn header(error: &HeaderError) -> Answer {
+    match error {
+        HeaderError::Impersonation => client(
+            403,
+            "impersonation through the proxy is not allowed: remove --as, --as-group, --as-uid or the Impersonate headers",
+            "impersonation",
+        ),
+        HeaderError::Underscore(_) => {
+            client(400, "the request has a misleading header", "header_underscore").closing()
+        }
+        HeaderError::UnsupportedUpgrade => {
+            client(400, "only websocket and SPDY/3.1 upgrades are served", "upgrade")
+        }
+        HeaderError::UnsupportedExpectation => {
+            client(417, "the only expectation served is 100-continue", "expectation")
+        }
+    }
+}
+
+fn upstream(error: &UpstreamError) -> Answer {
+    match error {
+        UpstreamError::Connect(_) | UpstreamError::ConnectTimeout | UpstreamError::BackingOff => {
+            ours("the cluster is unreachable", "upstream_unreachable")
+        }
+        UpstreamError::Tls(_) | UpstreamError::ProtocolNotOffered => {
+            ours("the cluster could not be verified", "upstream_tls")
+        }
+        // It may have been processed: whether to try again is for the client to judge, so no Retry-After.
+        UpstreamError::Http(_) => client(502, "the exchange with the cluster failed", "upstream_failed"),
+    }
+}
+
+fn client(code: u16, message: &'static str, reason: &'static str) -> Answer {
+    let code = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    Answer { code, message, reason, retry: false, close: false }
+}
+
+fn ours(message: &'static str, reason: &'static str) -> Answer {
+    Answer { retry: true, ..client(503, message, reason) }
+}
+
+impl Answer {
+    fn closing(self) -> Self {
+        Self { close: true, ..self }
+    }
+}
+
+/// Whether the method is one that the Kubernetes API, or something behind its proxy subresource, can be asked with.
+pub(super) fn check_method(method: &Method) -> Result<(), ProxyError> {
+    match *method {
+        Method::GET
+        | Method::HEAD
+        | Method::POST
+        | Method::PUT
+        | Method::PATCH
+        | Method::DELETE
+        | Method::OPTIONS => Ok(()),
+        // A CONNECT would open a tunnel to a place of the client's choice, a TRACE would echo our credential.
+        Method::CONNECT | Method::TRACE => Err(ProxyError::Method),
+        _ => Err(ProxyError::UnknownMethod),
+    }
+}

@@ -1,0 +1,177 @@
+//! The walk of one request to a cluster.
+
+mod answer;
+mod body;
+mod client;
+mod error;
+mod message;
+mod route;
+mod tunnel;
+
+use std::sync::Arc;
+
+use http::header::CONNECTION;
+use http::request::Parts;
+use http::{Request, Response, StatusCode, Version};
+use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+
+pub use body::{BodyError, GateBody};
+pub use client::{Client, MessageCheck};
+pub use error::ProxyError;
+pub use message::check;
+pub use route::Clusters;
+
+use crate::authn::{Authenticator, Presented};
+use crate::authz;
+use crate::config::Limits;
+use crate::kube::RequestInfo;
+use crate::telemetry::{ConnectionGauge, RequestRecord, StreamKind, Telemetry};
+use crate::upstream::{Class, RequestBody, Upgrade, UpstreamRequest, sanitize};
+use answer::Answer;
+use route::Route;
+use tunnel::{Tunnel, Upgraded101};
+
+/// What one worker needs to serve clusters.
+pub struct Gate {
+    /// Shared by all workers.
+    pub authenticator: Arc<Authenticator>,
+    /// This worker's own connections.
+    pub clusters: Clusters,
+    /// What a client may take.
+    pub limits: Limits,
+    /// Shared by all workers.
+    pub telemetry: Arc<Telemetry>,
+}
+
+/// Serves one request to a cluster. Never fails: what can't be served is answered with a refusal.
+pub async fn handle(gate: &Gate, client: &Arc<Client>, request: Request<Incoming>) -> Response<GateBody> {
+    let version = request.version();
+    let mut record =
+        RequestRecord::open(&gate.telemetry, client.address, request.method(), request.uri(), version);
+    match forward(gate, client, request, &mut record).await {
+        Ok(Forwarded::Answer(answer, stream)) => relay(answer, record, stream),
+        Ok(Forwarded::Tunnel(tunnel, stream)) => tunnel.start(Arc::clone(client), record, stream),
+        Err(error) => refuse(error, client, version, record),
+    }
+}
+
+enum Forwarded {
+    Answer(Answer, Option<ConnectionGauge>),
+    Tunnel(Tunnel, ConnectionGauge),
+}
+
+async fn forward(
+    gate: &Gate,
+    client: &Client,
+    mut request: Request<Incoming>,
+    record: &mut RequestRecord,
+) -> Result<Forwarded, ProxyError> {
+    check(&request, client, &gate.limits)?;
+    let on_upgrade = hyper::upgrade::on(&mut request);
+    let (parts, incoming) = request.into_parts();
+    let route = gate.clusters.route(parts.uri.path());
+    let info = route.as_ref().map(|route| info(&parts, route));
+    if let (Some(route), Some(info)) = (&route, &info) {
+        record.set_cluster(route.cluster);
+        record.set_request_info(info);
+    }
+
+    let presented = Presented::from_headers(&parts.headers).inspect_err(|error| gate.count(error))?;
+    let authenticated = gate.authenticator.authenticate(presented).await?;
+    record.set_token(&authenticated.token().record.name);
+    record.set_user(&authenticated.user().name);
+    let (route, info) = route.zip(info).ok_or(ProxyError::UnknownCluster)?;
+    let permit = authz::permit(&authenticated);
+
+    let headers = sanitize(&parts.headers, parts.version)?;
+    let upgrade = headers.upgrade().copied();
+    let (body, received) = RequestBody::of(incoming, gate.limits.body_idle_timeout);
+    record.count_received(received);
+    let cluster = route.upstream.cluster();
+    let prefix = &cluster.endpoint().path_prefix;
+    let target =
+        route::target(&parts.uri, prefix, route.path_offset).ok_or(ProxyError::Ambiguous("no path"))?;
+    let client = client.address.ip().to_canonical();
+    let request =
+        UpstreamRequest::impersonating(&permit, cluster, client, parts.method.clone(), target, headers, body);
+    match upgrade {
+        Some(upgrade) => Box::pin(open_tunnel(gate, &route, request, upgrade, on_upgrade, &info)).await,
+        None => exchange(gate, &route, request, &info).await,
+    }
+}
+
+/// A request and its answer.
+async fn exchange(
+    gate: &Gate,
+    route: &Route<'_>,
+    request: UpstreamRequest,
+    info: &RequestInfo<'_>,
+) -> Result<Forwarded, ProxyError> {
+    let long = info.is_long_running();
+    let stream = long.then(|| gate.telemetry.metrics.open_stream(StreamKind::of(info)));
+    let response = route.upstream.send(request, if long { Class::Long } else { Class::Short }).await?;
+    let answer = answer::examine(response, route.upstream, info).await?;
+    Ok(Forwarded::Answer(answer, stream))
+}
+
+/// A request that becomes a tunnel, unless the cluster refuses.
+async fn open_tunnel(
+    gate: &Gate,
+    route: &Route<'_>,
+    request: UpstreamRequest,
+    upgrade: Upgrade,
+    client: OnUpgrade,
+    info: &RequestInfo<'_>,
+) -> Result<Forwarded, ProxyError> {
+    if !request.is_bodiless() {
+        return Err(ProxyError::Ambiguous("an upgrade with a body"));
+    }
+    let stream = gate.telemetry.metrics.open_stream(StreamKind::of(info));
+    match tunnel::open(route.upstream, request, upgrade, client).await? {
+        Upgraded101::Tunnel(tunnel) => Ok(Forwarded::Tunnel(tunnel, stream)),
+        Upgraded101::Refused(response) => {
+            let answer = answer::examine(response, route.upstream, info).await?;
+            Ok(Forwarded::Answer(answer, None))
+        }
+    }
+}
+
+fn relay(answer: Answer, mut record: RequestRecord, stream: Option<ConnectionGauge>) -> Response<GateBody> {
+    record.set_code(answer.response.status());
+    let ahead = answer.ahead;
+    answer.response.map(|body| GateBody::relayed(ahead, body, record, stream))
+}
+
+/// Answers with a refusal, and ends the connection where one more message could not be trusted.
+pub fn refuse(
+    error: ProxyError,
+    client: &Client,
+    version: Version,
+    mut record: RequestRecord,
+) -> Response<GateBody> {
+    error.log();
+    record.set_reason(error.reason());
+    let mut response = error.into_response();
+    record.set_code(response.status());
+    let closing = response.headers().contains_key(CONNECTION);
+    // As kube-apiserver does: a stranger gets one request a connection, or floods of streams would be cheap.
+    if version == Version::HTTP_2 && (closing || response.status() == StatusCode::UNAUTHORIZED) {
+        response.headers_mut().remove(CONNECTION);
+        client.go_away.notify_one();
+    }
+    response
+}
+
+/// What the request asks of its cluster.
+fn info<'p>(parts: &'p Parts, route: &Route<'_>) -> RequestInfo<'p> {
+    let path = parts.uri.path().get(route.path_offset..).unwrap_or("/");
+    RequestInfo::of(&parts.method, path, parts.uri.query())
+}
+
+impl Gate {
+    /// Counts a credential that was refused before it could be looked up.
+    fn count(&self, error: &crate::authn::AuthnError) {
+        self.telemetry.metrics.count_authentication(error.result());
+    }
+}
