@@ -15,6 +15,7 @@ pub mod kube;
 pub mod proxy;
 mod random;
 pub mod secret;
+pub mod server;
 pub mod store;
 pub mod telemetry;
 pub mod token;

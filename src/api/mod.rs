@@ -10,6 +10,7 @@ mod login;
 mod request;
 mod resource;
 mod root;
+mod service;
 #[cfg(test)]
 mod tests;
 mod tokens;
@@ -29,6 +30,7 @@ pub use axum::Router;
 pub use axum::body::Body;
 
 pub use crate::authority::Caller;
+pub use service::{ApiBody, Service};
 
 use crate::authority::Authority;
 use error::ApiError;

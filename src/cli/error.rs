@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use crate::config::ConfigErrors;
+use crate::server::ServeError;
+use crate::telemetry::LoggingError;
 
 /// Why a command failed, in words for the one who typed it.
 #[derive(Debug, thiserror::Error)]
@@ -13,6 +15,12 @@ pub(super) enum CliError {
     /// The configuration is wrong.
     #[error("the configuration has mistakes:\n{0}")]
     Config(ConfigErrors),
+    /// The log can't be set up.
+    #[error("can't log")]
+    Logging(#[from] LoggingError),
+    /// The server did not start, or had to stop.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
     /// There is no profile.
     #[error("not logged in: run `portcullis login URL` first")]
     NotLoggedIn,

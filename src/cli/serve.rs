@@ -15,6 +15,7 @@ Every key of the configuration file has an environment variable; flags win over 
 
 /// Runs the server until it is told to stop.
 pub(super) fn run(flags: &ConfigFlags) -> Result<(), CliError> {
-    let _config = flags.resolve()?.config;
-    Err(CliError::Usage("this build has no server".to_owned()))
+    let config = flags.resolve()?.config;
+    crate::telemetry::init_logging(config.log.format, &config.log.level)?;
+    Ok(crate::server::serve(config)?)
 }

@@ -1,0 +1,58 @@
+//! The API as the server calls it, without a word of the framework it is made with.
+
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body::Body as HttpBody;
+use http_body_util::BodyExt as _;
+use tower::ServiceExt as _;
+
+use super::{Authentication, ClientAddress, Info, refusal, router};
+use crate::authority::Authority;
+
+/// The body of an answer of the API.
+pub type ApiBody =
+    Pin<Box<dyn HttpBody<Data = Bytes, Error = Box<dyn std::error::Error + Send + Sync>> + Send>>;
+
+/// The API. Clones are the same one.
+#[derive(Clone)]
+pub struct Service(Router);
+
+impl Service {
+    /// The API over `authority`.
+    pub fn new(authority: Arc<Authority>, info: Info) -> Self {
+        Self(router(authority, info))
+    }
+
+    /// Answers a request from `address`; `authentication` is `None` for one that presents nothing.
+    pub async fn serve<B>(
+        self,
+        mut request: Request<B>,
+        authentication: Option<Authentication>,
+        address: SocketAddr,
+    ) -> Response<ApiBody>
+    where
+        B: HttpBody<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
+    {
+        if let Some(authentication) = authentication {
+            request.extensions_mut().insert(authentication);
+        }
+        request.extensions_mut().insert(ClientAddress(address));
+        let response = self.0.oneshot(request.map(Body::new)).await;
+        boxed(response.unwrap_or_else(|never| match never {}))
+    }
+
+    /// The answer when the API itself has failed.
+    pub fn failure() -> Response<ApiBody> {
+        boxed(refusal(StatusCode::INTERNAL_SERVER_ERROR))
+    }
+}
+
+fn boxed(response: Response<Body>) -> Response<ApiBody> {
+    response.map(|body| Box::pin(body.map_err(Into::into)) as ApiBody)
+}

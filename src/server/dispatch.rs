@@ -1,0 +1,99 @@
+//! Where a request goes: to a cluster, or to our own API.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use tokio::runtime::Handle;
+
+use crate::api::{self, Authentication, Service};
+use crate::authn::{AuthnError, Presented};
+use crate::authority::Caller;
+use crate::proxy::{self, Client, Gate, GateBody};
+use crate::telemetry::RequestRecord;
+
+/// What one worker serves.
+pub(super) struct Dispatch {
+    /// The way to the clusters.
+    pub(super) gate: Gate,
+    /// Our own API.
+    pub(super) api: Service,
+    /// Where the API's work is done, so that it holds up no request to a cluster.
+    pub(super) control: Handle,
+}
+
+/// Serves one request. The raw path decides; nothing is decoded before.
+pub(super) async fn dispatch(
+    dispatch: &Dispatch,
+    client: &Arc<Client>,
+    request: Request<Incoming>,
+) -> Response<GateBody> {
+    if api::owns(request.uri().path()) {
+        Box::pin(serve_api(dispatch, client, request)).await
+    } else {
+        proxy::handle(&dispatch.gate, client, request).await
+    }
+}
+
+/// A request to our API passes the same checks of its form, and its caller the same authentication, as one to a cluster.
+async fn serve_api(dispatch: &Dispatch, client: &Client, request: Request<Incoming>) -> Response<GateBody> {
+    let gate = &dispatch.gate;
+    let (method, uri, version) = (request.method(), request.uri(), request.version());
+    let mut record = RequestRecord::open(&gate.telemetry, client.address, method, uri, version);
+    if let Err(error) = proxy::check(&request, client, &gate.limits) {
+        return proxy::refuse(error, client, version, record);
+    }
+    let authentication = authenticate(gate, request.headers(), &mut record).await;
+    let (api, address) = (dispatch.api.clone(), client.address);
+    let served = dispatch.control.spawn(async move { api.serve(request, authentication, address).await });
+    let response = served.await.unwrap_or_else(|error| {
+        tracing::error!(%error, "the API failed");
+        Service::failure()
+    });
+    record.set_code(response.status());
+    response.map(GateBody::Other)
+}
+
+/// What the request's credential is worth. No credential is not an error here: logging in needs none.
+async fn authenticate(
+    gate: &Gate,
+    headers: &HeaderMap,
+    record: &mut RequestRecord,
+) -> Option<Authentication> {
+    let checked = match Presented::from_headers(headers) {
+        Err(AuthnError::NoCredential) => return None,
+        Err(error) => Err(error),
+        Ok(presented) => gate.authenticator.authenticate(presented).await,
+    };
+    Some(match checked {
+        Ok(authenticated) => {
+            let (user, token) = (authenticated.user(), &authenticated.token().record);
+            record.set_token(&token.name);
+            record.set_user(&user.name);
+            Authentication::Caller(Caller {
+                id: user.id.clone(),
+                name: user.name.clone(),
+                token: token.name.clone(),
+            })
+        }
+        Err(error) => {
+            record.set_reason(error.result().as_str());
+            Authentication::Failed(status(&error))
+        }
+    })
+}
+
+fn status(error: &AuthnError) -> StatusCode {
+    match error {
+        AuthnError::Ambiguous => StatusCode::BAD_REQUEST,
+        AuthnError::StoreUnreachable(_) => StatusCode::SERVICE_UNAVAILABLE,
+        AuthnError::Corrupt(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        AuthnError::NoCredential
+        | AuthnError::Malformed
+        | AuthnError::Unknown
+        | AuthnError::WrongKey
+        | AuthnError::Expired
+        | AuthnError::Disabled
+        | AuthnError::UserDisabled => StatusCode::UNAUTHORIZED,
+    }
+}

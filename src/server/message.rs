@@ -1,0 +1,397 @@
+//! Strict framing of HTTP/1 messages, decided on the bytes before the HTTP library sees them.
+//!
+//! A lenient parser repairs what it can: it drops a `Content-Length` beside `Transfer-Encoding`, collapses a repeated
+//! one, takes a bare LF for a line's end. Each repair is a guess at which of two messages was meant, and a hop behind
+//! us may guess otherwise (request smuggling). [`Inspector`] follows the same byte stream and marks the first message
+//! that is not exactly one message by RFC 9112; the gate answers that one with 400 and closes.
+
+/// Longest line of a chunk's size with its extensions.
+const MAX_CHUNK_LINE: usize = 4096;
+/// Longest chunk size taken, in hexadecimal digits: no chunk is larger than 2^60 bytes.
+const MAX_CHUNK_DIGITS: usize = 15;
+
+/// Follows one connection's bytes from the client.
+#[derive(Debug)]
+pub(super) struct Inspector {
+    state: State,
+    /// The current line, and in a head all lines before it.
+    buffer: Vec<u8>,
+    line_start: usize,
+    max_head: usize,
+    heads: u64,
+}
+
+/// The first message that is not exactly one, counted from 0, and why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Violation {
+    pub(super) message: u64,
+    pub(super) reason: &'static str,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Head,
+    /// Bytes of a body, or of a chunk and the CRLF behind it, that are still to come.
+    Body(u64),
+    ChunkSize,
+    Chunk(u64),
+    ChunkEnd,
+    Trailers,
+    /// After a violation nothing that follows can be told apart.
+    Lost,
+}
+
+/// How a message's body is delimited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Framing {
+    Length(u64),
+    Chunked,
+}
+
+impl Inspector {
+    /// Follows messages whose head has at most `max_head` bytes.
+    pub(super) fn new(max_head: usize) -> Self {
+        Self { state: State::Head, buffer: Vec::new(), line_start: 0, max_head, heads: 0 }
+    }
+
+    /// Whether a message's head has begun and is not complete.
+    pub(super) fn is_within_head(&self) -> bool {
+        self.state == State::Head && !self.buffer.is_empty()
+    }
+
+    /// Follows `bytes`; the first violation is reported once.
+    pub(super) fn feed(&mut self, mut bytes: &[u8]) -> Option<Violation> {
+        while !bytes.is_empty() {
+            let (taken, outcome) = self.step(bytes);
+            if let Err(reason) = outcome {
+                self.state = State::Lost;
+                // A message whose head is complete is with the library already, which ends it on a body that is not
+                // well-formed; the mark is on the next one.
+                return Some(Violation { message: self.heads, reason });
+            }
+            bytes = bytes.get(taken..).unwrap_or_default();
+        }
+        None
+    }
+
+    fn step(&mut self, bytes: &[u8]) -> (usize, Result<(), &'static str>) {
+        match self.state {
+            State::Lost => (bytes.len(), Ok(())),
+            State::Body(left) => {
+                let taken = take(bytes, left);
+                self.state =
+                    if taken as u64 == left { State::Head } else { State::Body(left - taken as u64) };
+                (taken, Ok(()))
+            }
+            State::Chunk(left) => {
+                let taken = take(bytes, left);
+                self.state =
+                    if taken as u64 == left { State::ChunkEnd } else { State::Chunk(left - taken as u64) };
+                (taken, Ok(()))
+            }
+            State::Head | State::ChunkSize | State::ChunkEnd | State::Trailers => self.line(bytes),
+        }
+    }
+
+    /// Takes bytes up to the end of a line and, when it is there, acts on the line.
+    fn line(&mut self, bytes: &[u8]) -> (usize, Result<(), &'static str>) {
+        let end = bytes.iter().position(|byte| *byte == b'\n');
+        let taken = end.map_or(bytes.len(), |end| end + 1);
+        self.buffer.extend_from_slice(bytes.get(..taken).unwrap_or_default());
+        let limit = if self.state == State::ChunkSize { MAX_CHUNK_LINE } else { self.max_head };
+        if self.buffer.len() > limit {
+            return (taken, Err("line or header too long"));
+        }
+        if end.is_none() {
+            return (taken, Ok(()));
+        }
+        if !self.buffer.ends_with(b"\r\n") {
+            return (taken, Err("line ends with a bare LF"));
+        }
+        (taken, self.complete_line())
+    }
+
+    fn complete_line(&mut self) -> Result<(), &'static str> {
+        let end = self.buffer.len() - 2;
+        match self.state {
+            State::Head if self.line_start == end => self.complete_head(),
+            State::Head => {
+                self.line_start = self.buffer.len();
+                Ok(())
+            }
+            State::ChunkSize => {
+                let size = chunk_size(self.buffer.get(..end).unwrap_or_default())?;
+                self.next(if size == 0 { State::Trailers } else { State::Chunk(size) });
+                Ok(())
+            }
+            State::ChunkEnd => {
+                let empty = end == 0;
+                self.next(State::ChunkSize);
+                if empty { Ok(()) } else { Err("chunk is longer than its size") }
+            }
+            State::Trailers => {
+                self.next(if end == 0 { State::Head } else { State::Trailers });
+                Ok(())
+            }
+            State::Body(_) | State::Chunk(_) | State::Lost => Ok(()),
+        }
+    }
+
+    /// An empty line: the head is complete, unless nothing came before it. Empty lines between messages are let pass
+    /// (RFC 9112, 2.2).
+    fn complete_head(&mut self) -> Result<(), &'static str> {
+        if self.line_start == 0 {
+            self.next(State::Head);
+            return Ok(());
+        }
+        let framing = check_head(self.buffer.get(..self.line_start).unwrap_or_default())?;
+        self.heads += 1;
+        self.next(match framing {
+            Framing::Length(0) => State::Head,
+            Framing::Length(length) => State::Body(length),
+            Framing::Chunked => State::ChunkSize,
+        });
+        Ok(())
+    }
+
+    fn next(&mut self, state: State) {
+        self.state = state;
+        self.buffer.clear();
+        self.line_start = 0;
+        // A connection that had one large head must not keep its memory for good.
+        if self.buffer.capacity() > 16 << 10 {
+            self.buffer = Vec::new();
+        }
+    }
+}
+
+/// Checks a head, each line with its CRLF, and says how the body behind it is delimited.
+fn check_head(head: &[u8]) -> Result<Framing, &'static str> {
+    let mut lines = head.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    let http_1_0 = check_request_line(lines.next().unwrap_or_default())?;
+    let (mut hosts, mut length, mut chunked) = (0, None, false);
+    for line in lines.filter(|line| !line.is_empty()) {
+        let (name, value) = split_field(line)?;
+        if name.eq_ignore_ascii_case(b"host") {
+            hosts += 1;
+        } else if name.eq_ignore_ascii_case(b"content-length") {
+            let digits = content_length(value).ok_or("Content-Length is not a plain number")?;
+            if length.replace(digits).is_some() {
+                return Err("Content-Length is repeated");
+            }
+        } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
+            if chunked || http_1_0 || !value.eq_ignore_ascii_case(b"chunked") {
+                return Err("Transfer-Encoding is not exactly chunked");
+            }
+            chunked = true;
+        }
+    }
+    if hosts > 1 || (hosts == 0 && !http_1_0) {
+        return Err("not exactly one Host");
+    }
+    match (chunked, length) {
+        (true, Some(_)) => Err("both Content-Length and Transfer-Encoding"),
+        (true, None) => Ok(Framing::Chunked),
+        (false, length) => Ok(Framing::Length(length.unwrap_or(0))),
+    }
+}
+
+/// Checks `method target version`; true for HTTP/1.0.
+fn check_request_line(line: &[u8]) -> Result<bool, &'static str> {
+    let mut parts = line.split(|byte| *byte == b' ');
+    let (Some(_method), Some(target), Some(version), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return Err("request line is not method, target and version");
+    };
+    // A fragment is not sent (RFC 9110, 4.2.5) and would be dropped; the rest has no place in a URI unescaped and some
+    // server takes a backslash for a slash.
+    if !target.iter().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'#' | b'\\')) {
+        return Err("request target has a character that must be escaped");
+    }
+    match version {
+        b"HTTP/1.1" => Ok(false),
+        b"HTTP/1.0" => Ok(true),
+        _ => Err("HTTP version is neither 1.0 nor 1.1"),
+    }
+}
+
+fn split_field(line: &[u8]) -> Result<(&[u8], &[u8]), &'static str> {
+    let colon = line.iter().position(|byte| *byte == b':').ok_or("header line has no colon")?;
+    let (name, value) = (line.get(..colon).unwrap_or_default(), line.get(colon + 1..).unwrap_or_default());
+    if name.is_empty() || !name.iter().all(|byte| is_token(*byte)) {
+        return Err("header name is not a token");
+    }
+    if value.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t') {
+        return Err("header value has a control character");
+    }
+    Ok((name, trim(value)))
+}
+
+/// RFC 9110, 5.6.2.
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// Spaces and tabs alone are optional white space (RFC 9110, 5.6.3).
+fn trim(mut value: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
+        value = rest;
+    }
+    value
+}
+
+/// Digits without a leading zero, so that there is one way to write each length.
+fn content_length(value: &[u8]) -> Option<u64> {
+    let canonical = value == b"0" || (value.first() != Some(&b'0') && value.iter().all(u8::is_ascii_digit));
+    if canonical { std::str::from_utf8(value).ok()?.parse().ok() } else { None }
+}
+
+fn chunk_size(line: &[u8]) -> Result<u64, &'static str> {
+    let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+    let (size, extension) = line.split_at(digits.min(line.len()));
+    if !(1..=MAX_CHUNK_DIGITS).contains(&digits) || !matches!(extension.first(), None | Some(b';')) {
+        return Err("chunk size is not a plain hexadecimal number");
+    }
+    if extension.iter().any(u8::is_ascii_control) {
+        return Err("chunk extension has a control character");
+    }
+    let size = std::str::from_utf8(size).ok().and_then(|size| u64::from_str_radix(size, 16).ok());
+    size.ok_or("chunk size is not a plain hexadecimal number")
+}
+
+fn take(bytes: &[u8], left: u64) -> usize {
+    usize::try_from(left).map_or(bytes.len(), |left| left.min(bytes.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn inspect(bytes: &[u8]) -> Option<Violation> {
+        Inspector::new(1 << 17).feed(bytes)
+    }
+
+    fn head(lines: &str) -> Vec<u8> {
+        format!("POST /api HTTP/1.1\r\nHost: a\r\n{lines}\r\n").into_bytes()
+    }
+
+    #[test]
+    fn messages_that_are_exactly_one_message_pass() {
+        for lines in [
+            "",
+            "Content-Length: 0\r\n",
+            "Transfer-Encoding: Chunked\r\n",
+            "content-length:\t12 \r\n",
+            "X-Empty:\r\nX-Obs-Text: \u{fc}\r\n",
+        ] {
+            assert_eq!(inspect(&head(lines)), None, "{lines:?}");
+        }
+        assert_eq!(inspect(b"\r\nGET / HTTP/1.0\r\n\r\n"), None);
+    }
+
+    #[test]
+    fn heads_that_two_parsers_could_read_differently_are_marked() {
+        let wrong = [
+            "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n",
+            "Transfer-Encoding: chunked\r\nContent-Length: 3\r\n",
+            "Content-Length: 3\r\nContent-Length: 3\r\n",
+            "Content-Length: 3, 3\r\n",
+            "Content-Length: +3\r\n",
+            "Content-Length: 03\r\n",
+            "Content-Length: 0x3\r\n",
+            "Content-Length:\r\n",
+            "Content-Length: 99999999999999999999\r\n",
+            "Content-Length : 3\r\n",
+            "Transfer-Encoding: gzip, chunked\r\n",
+            "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+            "Transfer-Encoding: identity\r\nTransfer-Encoding: chunked\r\n",
+            "Transfer-Encoding: xchunked\r\n",
+            "Transfer-Encoding: \u{b}chunked\r\n",
+            "Host: b\r\n",
+            " Folded: x\r\n",
+            "X: a\r\n b\r\n",
+            "X\r\n",
+            ": x\r\n",
+            "X: a\rTransfer-Encoding: chunked\r\n",
+            "X: a\0b\r\n",
+            "X: a\nY: b\r\n",
+        ];
+        for lines in wrong {
+            assert_eq!(inspect(&head(lines)).map(|violation| violation.message), Some(0), "{lines:?}");
+        }
+        for text in [
+            "GET / HTTP/1.1\r\n\r\n",
+            "GET / HTTP/1.1\nHost: a\n\n",
+            "GET /#x HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET /\\x HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET /\u{e4} HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET  / HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET /\r\nHost: a\r\n\r\n",
+            "GET / HTTP/1.32\r\nHost: a\r\n\r\n",
+            "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n",
+        ] {
+            assert!(inspect(text.as_bytes()).is_some(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn the_message_behind_a_body_is_the_one_that_is_marked() {
+        let bad = head("Host: b\r\n");
+        let mut bytes = head("Content-Length: 3\r\n");
+        bytes.extend(b"abc");
+        bytes.extend(head("Transfer-Encoding: chunked\r\n"));
+        bytes.extend(b"3;x=y\r\nabc\r\n0\r\nTrailer: x\r\n\r\n");
+        bytes.extend(&bad);
+        assert_eq!(inspect(&bytes), Some(Violation { message: 2, reason: "not exactly one Host" }));
+    }
+
+    #[test]
+    fn chunks_that_two_parsers_could_read_differently_are_marked() {
+        let sizes = [
+            "3\nabc\r\n",
+            "0x3\r\nabc\r\n",
+            "+3\r\nabc\r\n",
+            "3 \r\nabc\r\n",
+            "\r\nabc\r\n",
+            "3\r\nabcd\r\n",
+            "3;\rX\r\nabc\r\n",
+            "3\r\nabcXY",
+            "fffffffffffffffff\r\n",
+            "0\r\nTrailer: x\n\r\n",
+        ];
+        for chunk in sizes {
+            let mut bytes = head("Transfer-Encoding: chunked\r\n");
+            bytes.extend(chunk.as_bytes());
+            bytes.extend(b"\r\n\r\n");
+            assert_eq!(inspect(&bytes).map(|violation| violation.message), Some(1), "{chunk:?}");
+        }
+    }
+
+    #[test]
+    fn a_head_without_end_is_marked_at_its_limit() {
+        let mut inspector = Inspector::new(1024);
+        assert_eq!(inspector.feed(b"GET / HTTP/1.1\r\nX: "), None);
+        assert!(inspector.is_within_head());
+        assert!(inspector.feed(&[b'a'; 1024]).is_some());
+        assert!(!inspector.is_within_head());
+    }
+
+    proptest! {
+        #[test]
+        fn the_verdict_does_not_depend_on_how_the_bytes_arrive(
+            bytes in proptest::collection::vec(prop_oneof![
+                Just("GET / HTTP/1.1\r\n"), Just("Host: a\r\n"), Just("\r\n"), Just("Content-Length: 3\r\n"), Just("abc"),
+                Just("Transfer-Encoding: chunked\r\n"), Just("3\r\n"), Just("0\r\n\r\n"), Just("\n"), Just("X:"), Just(" "),
+            ], 0..24),
+            cut in 1_usize..7,
+        ) {
+            let bytes = bytes.concat();
+            let mut inspector = Inspector::new(1 << 17);
+            let piecewise = bytes.as_bytes().chunks(cut).find_map(|piece| inspector.feed(piece));
+            prop_assert_eq!(inspect(bytes.as_bytes()), piecewise);
+        }
+    }
+}

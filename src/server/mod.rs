@@ -1,0 +1,214 @@
+//! `portcullis serve`: everything is put together here, started in order, and stopped in order.
+
+mod admin;
+mod client_io;
+mod connection;
+mod dispatch;
+mod endpoints;
+mod message;
+mod readiness;
+mod self_signed;
+mod tls;
+mod worker;
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Semaphore, watch};
+use tokio_rustls::TlsAcceptor;
+
+pub use self_signed::{CA_CERTIFICATE, SelfSignedError};
+pub use tls::TlsError;
+
+use crate::api::Service;
+use crate::authn::{Authenticator, Records};
+use crate::authority::{Authority, AuthorityError};
+use crate::cluster::{Cluster, ClusterError};
+use crate::config::Config;
+use crate::proxy::{Clusters, Gate};
+use crate::store::{Store, StoreError};
+use crate::telemetry::Telemetry;
+use crate::upstream::Upstream;
+use connection::Context;
+use dispatch::Dispatch;
+use endpoints::Endpoints;
+use readiness::Readiness;
+use tls::ServerIdentity;
+
+/// The cluster that paths without `/k8s/clusters/<id>` mean.
+const DEFAULT_CLUSTER: &str = "local";
+/// Threads for everything that is not the hot path.
+const CONTROL_THREADS: usize = 2;
+/// Access-log lines that may still be written after the last request.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Why the server did not start, or had to stop.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The operating system refused something: a socket, a thread, a file.
+    #[error("{0}")]
+    Io(&'static str, #[source] io::Error),
+    /// The store can't be opened.
+    #[error("can't open the token store")]
+    Store(#[from] StoreError),
+    /// The first administrator can't be made.
+    #[error("can't set up the token authority")]
+    Authority(#[from] AuthorityError),
+    /// The cluster can't be found or its configuration not used.
+    #[error("can't use the cluster")]
+    Cluster(#[from] ClusterError),
+    /// No certificate.
+    #[error("can't serve TLS")]
+    Tls(#[from] TlsError),
+    /// No random bytes.
+    #[error("the operating system has no random bytes")]
+    Random(#[from] getrandom::Error),
+    /// A part that everything else relies on has ended. To go on would mean to revoke nothing any more.
+    #[error("{0} has ended unexpectedly")]
+    PartEnded(&'static str),
+}
+
+/// Serves until SIGTERM or SIGINT, then until the requests that are under way have ended or the drain timeout is over.
+/// A second signal ends it at once.
+pub fn serve(config: Config) -> Result<(), ServeError> {
+    // kube's client asks for the process' default.
+    let _already = tls::provider().as_ref().clone().install_default();
+    let control = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(CONTROL_THREADS)
+        .thread_name("control")
+        .enable_all()
+        .build()
+        .map_err(|error| ServeError::Io("can't start the control runtime", error))?;
+    let config = Arc::new(config);
+    let telemetry = Telemetry::start(&config.log, config.limits.log_queue_lines, Box::new(io::stdout()))
+        .map_err(|error| ServeError::Io("can't start the access log", error))?;
+    let result = run(&control, &config, &telemetry);
+    telemetry.flush(FLUSH_TIMEOUT);
+    control.shutdown_background();
+    result
+}
+
+/// What is made once and shared by all workers.
+struct Shared {
+    config: Arc<Config>,
+    telemetry: Arc<Telemetry>,
+    authenticator: Arc<Authenticator>,
+    cluster: Arc<Cluster>,
+    api: Service,
+    acceptor: TlsAcceptor,
+}
+
+fn run(control: &Runtime, config: &Arc<Config>, telemetry: &Arc<Telemetry>) -> Result<(), ServeError> {
+    std::fs::create_dir_all(&config.data_dir)
+        .map_err(|error| ServeError::Io("can't make the data directory", error))?;
+    let store = Store::open(&config.data_dir)?;
+    let authority = Arc::new(Authority::new(store.clone(), config.allowed_system_identities.clone()));
+    if let Some(file) = control.block_on(authority.bootstrap(&config.data_dir))? {
+        tracing::info!(file = %file.display(), "made the first administrator, admin; the password is in the file");
+    }
+    let records = Records::new(store.clone(), config.limits.token_cache_entries, Arc::clone(telemetry));
+    let feed = control.spawn(records.clone().follow(store.subscribe()));
+    let cluster = control.block_on(Cluster::load(DEFAULT_CLUSTER, &config.cluster))?;
+    let identity = ServerIdentity::load(config)?;
+    let server_config = tls::server_config(Arc::clone(&identity))?;
+    control.spawn(identity.follow(Arc::clone(config)));
+
+    let (listeners, admin) = control.block_on(endpoints::bind(config))?;
+    let endpoints = Endpoints::of(&listeners, &admin)?;
+    let readiness = Readiness::new();
+    control.spawn(Arc::clone(&readiness).watch(store, Arc::clone(&cluster)));
+    control.spawn(admin::serve(admin, Arc::clone(&readiness), Arc::clone(telemetry)));
+
+    let shared = Shared {
+        config: Arc::clone(config),
+        telemetry: Arc::clone(telemetry),
+        authenticator: Arc::new(Authenticator::new(records, Arc::clone(telemetry))?),
+        cluster,
+        api: Service::new(authority, endpoints.api_info(config, DEFAULT_CLUSTER)?),
+        acceptor: TlsAcceptor::from(server_config),
+    };
+    let workers = Workers::start(control, listeners, &Arc::new(shared))?;
+    endpoints.publish(&config.data_dir)?;
+    tracing::info!(listen = %endpoints.listen, admin = %endpoints.admin, "serving");
+
+    let outcome = control.block_on(wait_for_end(feed));
+    readiness.drain();
+    control.block_on(workers.drain(config.limits.drain_timeout))?;
+    outcome
+}
+
+/// Waits for a signal to stop, or for the feed of changes to end, which it must not.
+async fn wait_for_end(feed: tokio::task::JoinHandle<()>) -> Result<(), ServeError> {
+    let mut terminate = signal_stream(SignalKind::terminate())?;
+    let mut interrupt = signal_stream(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => Ok(()),
+        _ = interrupt.recv() => Ok(()),
+        _ = feed => Err(ServeError::PartEnded("the feed of changes")),
+    }
+}
+
+fn signal_stream(kind: SignalKind) -> Result<tokio::signal::unix::Signal, ServeError> {
+    signal(kind).map_err(|error| ServeError::Io("can't listen for signals", error))
+}
+
+/// The data plane.
+struct Workers {
+    draining: watch::Sender<bool>,
+    stop: watch::Sender<bool>,
+    permits: Arc<Semaphore>,
+    max_connections: u32,
+}
+
+impl Workers {
+    fn start(
+        control: &Runtime,
+        listeners: Vec<std::net::TcpListener>,
+        shared: &Arc<Shared>,
+    ) -> Result<Self, ServeError> {
+        let (draining, draining_seen) = watch::channel(false);
+        let (stop, stop_seen) = watch::channel(false);
+        let max_connections = u32::try_from(shared.config.limits.max_connections).unwrap_or(u32::MAX);
+        let permits = Arc::new(Semaphore::new(shared.config.limits.max_connections));
+        for (number, listener) in listeners.into_iter().enumerate() {
+            let (shared, draining, control) =
+                (Arc::clone(shared), draining_seen.clone(), control.handle().clone());
+            worker::spawn(number, listener, Arc::clone(&permits), stop_seen.clone(), move || {
+                context(&shared, draining, control)
+            })
+            .map_err(|error| ServeError::Io("can't start a worker", error))?;
+        }
+        Ok(Self { draining, stop, permits, max_connections })
+    }
+
+    /// Lets connections end by themselves for at most `timeout`, or until another signal comes.
+    async fn drain(self, timeout: Duration) -> Result<(), ServeError> {
+        tracing::info!("draining");
+        let _ = self.draining.send(true);
+        let mut terminate = signal_stream(SignalKind::terminate())?;
+        let mut interrupt = signal_stream(SignalKind::interrupt())?;
+        tokio::select! {
+            _ = self.permits.acquire_many(self.max_connections) => tracing::info!("all connections have ended"),
+            () = tokio::time::sleep(timeout) => tracing::warn!("connections were cut at the drain timeout"),
+            _ = terminate.recv() => tracing::warn!("connections were cut by a second signal"),
+            _ = interrupt.recv() => tracing::warn!("connections were cut by a second signal"),
+        }
+        let _ = self.stop.send(true);
+        Ok(())
+    }
+}
+
+fn context(shared: &Shared, draining: watch::Receiver<bool>, control: tokio::runtime::Handle) -> Context {
+    let upstream = Upstream::new(Arc::clone(&shared.cluster), &shared.config.limits, &shared.telemetry);
+    let gate = Gate {
+        authenticator: Arc::clone(&shared.authenticator),
+        clusters: Clusters::new(vec![Arc::new(upstream)]),
+        limits: shared.config.limits.clone(),
+        telemetry: Arc::clone(&shared.telemetry),
+    };
+    let dispatch = Arc::new(Dispatch { gate, api: shared.api.clone(), control });
+    Context { dispatch, acceptor: shared.acceptor.clone(), draining }
+}

@@ -1,0 +1,88 @@
+//! Whether this process can serve: its store is open and answers, and the cluster takes our credential and lets us
+//! impersonate. Checked on a clock, so that a probe costs nothing and says what was so a moment ago.
+
+use std::error::Error;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use crate::cluster::Cluster;
+use crate::store::Store;
+
+/// A lost credential has to show within 5 seconds.
+const INTERVAL: Duration = Duration::from_secs(3);
+
+/// The outcome of the last checks.
+#[derive(Debug)]
+pub(super) struct Readiness(RwLock<Checks>);
+
+#[derive(Debug, Clone)]
+struct Checks {
+    store: Result<(), String>,
+    cluster: Result<(), String>,
+    draining: bool,
+}
+
+impl Readiness {
+    /// Not ready until the first checks have passed.
+    pub(super) fn new() -> Arc<Self> {
+        let pending = || Err("not checked yet".to_owned());
+        Arc::new(Self(RwLock::new(Checks { store: pending(), cluster: pending(), draining: false })))
+    }
+
+    /// Checks for as long as the task lives.
+    pub(super) async fn watch(self: Arc<Self>, store: Store, cluster: Arc<Cluster>) {
+        let mut ticks = tokio::time::interval(INTERVAL);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let (store, cluster) = tokio::join!(store.check(), cluster.check());
+            self.note(store.map_err(|error| chain(&error)), cluster.map_err(|error| chain(&error)));
+        }
+    }
+
+    /// From now on not ready, whatever the checks say: no new client should come.
+    pub(super) fn drain(&self) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).draining = true;
+    }
+
+    /// Whether all is well, and one line a check in the form of the apiserver's `/readyz?verbose`.
+    pub(super) fn report(&self) -> (bool, String) {
+        let checks = self.0.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let draining = if checks.draining { Err("shutting down".to_owned()) } else { Ok(()) };
+        let checks = [("store", checks.store), ("cluster", checks.cluster), ("shutdown", draining)];
+        let ready = checks.iter().all(|(_, outcome)| outcome.is_ok());
+        let lines = checks.map(|(name, outcome)| match outcome {
+            Ok(()) => format!("[+]{name} ok\n"),
+            Err(reason) => format!("[-]{name} failed: {reason}\n"),
+        });
+        (ready, lines.concat() + if ready { "readyz check passed\n" } else { "readyz check failed\n" })
+    }
+
+    fn note(&self, store: Result<(), String>, cluster: Result<(), String>) {
+        let mut checks = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        for (name, before, after) in
+            [("store", &checks.store, &store), ("cluster", &checks.cluster, &cluster)]
+        {
+            match after {
+                Err(reason) if before.as_ref() != Err(reason) => {
+                    tracing::warn!(check = name, reason, "not ready");
+                }
+                Ok(()) if before.is_err() => tracing::info!(check = name, "ready"),
+                _ => {}
+            }
+        }
+        checks.store = store;
+        checks.cluster = cluster;
+    }
+}
+
+/// An error and what caused it, in one line.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,101 @@
+//! The data plane's threads. Each has its own runtime, its own listening socket and its own connections upstream; a
+//! client's connection stays on the thread that accepted it.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener as StdListener};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+
+use super::connection::{self, Context};
+
+/// Connections that wait to be accepted.
+const BACKLOG: i32 = 1024;
+/// After an accept that failed for want of file descriptors or memory: the pause in which some may be closed.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// When the other end of a connection is given up: TCP's own default is a quarter of an hour.
+const KEEPALIVE: Duration = Duration::from_secs(30);
+const UNACKNOWLEDGED: Duration = Duration::from_secs(90);
+
+/// A socket of `address` that shares its port with the other workers'; the kernel spreads connections over them.
+pub(super) fn bind(address: SocketAddr) -> io::Result<StdListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Starts a worker. `context` is made on its thread, where its connections upstream will live. It ends when `stop` does.
+pub(super) fn spawn(
+    number: usize,
+    listener: StdListener,
+    permits: Arc<Semaphore>,
+    stop: watch::Receiver<bool>,
+    context: impl FnOnce() -> Context + Send + 'static,
+) -> io::Result<JoinHandle<io::Result<()>>> {
+    std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(run(listener, permits, stop, context()))
+    })
+}
+
+async fn run(
+    listener: StdListener,
+    permits: Arc<Semaphore>,
+    mut stop: watch::Receiver<bool>,
+    context: Context,
+) -> io::Result<()> {
+    let listener = TcpListener::from_std(listener)?;
+    let mut draining = context.draining.clone();
+    let accepting = accept(&listener, &permits, &context);
+    tokio::select! {
+        never = accepting => match never {},
+        _ = draining.wait_for(|draining| *draining) => {}
+    }
+    drop(listener);
+    // Connections go on on this thread until the server says that it is over.
+    let _ = stop.wait_for(|stop| *stop).await;
+    Ok(())
+}
+
+async fn accept(
+    listener: &TcpListener,
+    permits: &Arc<Semaphore>,
+    context: &Context,
+) -> std::convert::Infallible {
+    loop {
+        let (stream, address) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "can't accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let Ok(permit) = Arc::clone(permits).try_acquire_owned() else {
+            context.dispatch.gate.telemetry.metrics.count_rejection("too_many_connections");
+            continue;
+        };
+        if let Err(error) = tune(&stream) {
+            tracing::debug!(%address, %error, "can't set socket options");
+            continue;
+        }
+        tokio::spawn(connection::serve(context.clone(), stream, address, permit));
+    }
+}
+
+fn tune(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let socket = SockRef::from(stream);
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE))?;
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;
+    Ok(())
+}
