@@ -3,6 +3,7 @@
 mod answer;
 mod body;
 mod client;
+mod counted;
 mod error;
 mod message;
 mod route;

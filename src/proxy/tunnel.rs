@@ -1,6 +1,7 @@
 //! Connections that stop being HTTP: exec, attach, cp and port-forward, over WebSocket or SPDY. Only a 101 from the
 //! cluster opens a tunnel; until then nothing but the request's head goes upstream.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::copy_bidirectional_with_sizes;
 
 use super::body::GateBody;
+use super::counted::Counted;
 use super::{Client, ProxyError};
 use crate::telemetry::{ConnectionGauge, RequestRecord};
 use crate::upstream::{Class, ResponseBody, Upgrade, Upstream, UpstreamRequest, sanitize_response};
@@ -100,15 +102,22 @@ async fn run(client: OnUpgrade, upstream: OnUpgrade, mut held: Held) {
 
 /// A side that ends its half is ended towards the other; the other half goes on (port-forward relies on it).
 async fn copy(client: Upgraded, upstream: Upgraded, record: &mut RequestRecord) {
-    let (mut client, mut upstream) = (TokioIo::new(client), TokioIo::new(upstream));
-    match copy_bidirectional_with_sizes(&mut client, &mut upstream, BUFFER_BYTES, BUFFER_BYTES).await {
-        Ok((received, sent)) => {
-            record.add_bytes_received(received);
-            record.add_bytes_sent(sent);
-        }
-        Err(error) => {
-            tracing::debug!(%error, "a tunnel broke off");
-            record.set_reason("tunnel_broke_off");
-        }
+    let (mut client, mut upstream) = (TokioIo::new(client), Counted::new(TokioIo::new(upstream)));
+    let copied = copy_bidirectional_with_sizes(&mut client, &mut upstream, BUFFER_BYTES, BUFFER_BYTES).await;
+    record.add_bytes_received(upstream.written);
+    record.add_bytes_sent(upstream.read);
+    if let Err(error) = copied
+        && !is_departure(&error)
+    {
+        tracing::debug!(%error, "a tunnel broke off");
+        record.set_reason("tunnel_broke_off");
     }
+}
+
+/// Whether a side has just gone, as kubectl does at the end of a command: without a goodbye on TLS or TCP.
+fn is_departure(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
+    )
 }
