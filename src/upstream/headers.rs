@@ -9,6 +9,7 @@ use http::header::{
 use http::{Version, header};
 
 use super::request::IMPERSONATE_PREFIX;
+use super::upgrade::{self, Upgrade};
 use crate::authn::BEARER_PROTOCOL_PREFIX;
 
 /// The headers in which front proxies pass an identity (kube-apiserver's request-header authentication).
@@ -21,15 +22,6 @@ const FORWARDED_PREFIX: &str = "x-forwarded-";
 pub struct SanitizedHeaders {
     map: HeaderMap,
     upgrade: Option<Upgrade>,
-}
-
-/// A protocol to switch to that the apiserver speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Upgrade {
-    /// RFC 6455.
-    WebSocket,
-    /// SPDY/3.1, which kubectl before 1.30 used for exec and port-forward.
-    Spdy,
 }
 
 /// Why a client's headers are refused.
@@ -55,7 +47,8 @@ pub enum HeaderError {
 /// # Errors
 /// See [`HeaderError`]; each is the client's fault.
 pub fn sanitize(client: &HeaderMap, version: Version) -> Result<SanitizedHeaders, HeaderError> {
-    let upgrade = requested_upgrade(client, version)?;
+    let upgrade = upgrade::requested(client, version)?;
+    check_expectation(client)?;
     let nominated = Nominated::of(client);
     let mut map = HeaderMap::with_capacity(client.len() + 8);
     for (name, value) in client {
@@ -102,24 +95,6 @@ impl SanitizedHeaders {
     }
 }
 
-impl Upgrade {
-    /// The protocol as the `Upgrade` header names it.
-    pub fn token(self) -> &'static str {
-        match self {
-            Self::WebSocket => "websocket",
-            Self::Spdy => "SPDY/3.1",
-        }
-    }
-
-    /// Whether `headers` of an answer switch to this very protocol.
-    pub fn is_accepted_by(self, headers: &HeaderMap) -> bool {
-        let mut lines = headers.get_all(UPGRADE).iter();
-        let accepted =
-            lines.next().is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(self.token().as_bytes()));
-        accepted && lines.next().is_none()
-    }
-}
-
 /// Whether the header must not be copied, or must not be there at all.
 fn is_protected(name: &HeaderName) -> Result<bool, HeaderError> {
     let text = name.as_str();
@@ -159,10 +134,10 @@ fn is_ours(name: &HeaderName) -> bool {
 }
 
 /// The names that `Connection` nominates for removal.
-struct Nominated(Vec<String>);
+pub(super) struct Nominated(Vec<String>);
 
 impl Nominated {
-    fn of(headers: &HeaderMap) -> Self {
+    pub(super) fn of(headers: &HeaderMap) -> Self {
         let mut names = Vec::new();
         // Every line counts: `get` would give the first alone. A line that is not text nominates nothing.
         for line in headers.get_all(CONNECTION).iter().filter_map(|line| line.to_str().ok()) {
@@ -171,32 +146,15 @@ impl Nominated {
         Self(names)
     }
 
-    fn contains(&self, name: &HeaderName) -> bool {
+    pub(super) fn contains(&self, name: &HeaderName) -> bool {
         self.0.iter().any(|nominated| nominated == name.as_str())
     }
 }
 
-fn requested_upgrade(headers: &HeaderMap, version: Version) -> Result<Option<Upgrade>, HeaderError> {
+fn check_expectation(headers: &HeaderMap) -> Result<(), HeaderError> {
     let mut expectations = headers.get_all(EXPECT).iter();
-    if expectations.any(|value| !value.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
-        return Err(HeaderError::UnsupportedExpectation);
-    }
-    // Upgrade is of HTTP/1.1 alone: a 1.0 client's is to be ignored (RFC 9110, 7.8), HTTP/2 has none.
-    if version != Version::HTTP_11 || !Nominated::of(headers).contains(&UPGRADE) {
-        return Ok(None);
-    }
-    let mut lines = headers.get_all(UPGRADE).iter();
-    let (Some(value), None) = (lines.next(), lines.next()) else {
-        return if headers.contains_key(UPGRADE) { Err(HeaderError::UnsupportedUpgrade) } else { Ok(None) };
-    };
-    let asked = |upgrade: Upgrade| value.as_bytes().eq_ignore_ascii_case(upgrade.token().as_bytes());
-    match () {
-        () if asked(Upgrade::WebSocket) => Ok(Some(Upgrade::WebSocket)),
-        () if asked(Upgrade::Spdy) => Ok(Some(Upgrade::Spdy)),
-        // An offer that a server is free to ignore; we do.
-        () if value.as_bytes().eq_ignore_ascii_case(b"h2c") => Ok(None),
-        () => Err(HeaderError::UnsupportedUpgrade),
-    }
+    let known = expectations.all(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+    if known { Ok(()) } else { Err(HeaderError::UnsupportedExpectation) }
 }
 
 /// Copies the subprotocols, without the one that is a credential.
@@ -293,25 +251,6 @@ mod tests {
             assert!(matches!(result.err(), Some(HeaderError::Underscore(_))), "{name}");
         }
         assert_eq!(passed(&[("my_header", "x"), ("impersonated", "x")]), ["my_header: x", "impersonated: x"]);
-    }
-
-    #[test]
-    fn only_websocket_and_spdy_upgrades_pass_and_only_on_http_1_1() {
-        let ask = |upgrade: &str, version| {
-            sanitize(&headers(&[("Connection", "keep-alive, Upgrade"), ("Upgrade", upgrade)]), version)
-                .map(|headers| headers.upgrade().copied())
-        };
-        assert_eq!(ask("WebSocket", Version::HTTP_11), Ok(Some(Upgrade::WebSocket)));
-        assert_eq!(ask("SPDY/3.1", Version::HTTP_11), Ok(Some(Upgrade::Spdy)));
-        assert_eq!(ask("h2c", Version::HTTP_11), Ok(None));
-        assert_eq!(ask("websocket", Version::HTTP_10), Ok(None));
-        for upgrade in ["tls/1.0", "websocket, SPDY/3.1", "SPDY/3", ""] {
-            assert_eq!(ask(upgrade, Version::HTTP_11), Err(HeaderError::UnsupportedUpgrade), "{upgrade:?}");
-        }
-        assert!(
-            passed(&[("Upgrade", "websocket")]).is_empty(),
-            "not nominated by Connection, so not asked for"
-        );
     }
 
     #[test]

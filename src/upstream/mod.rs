@@ -8,6 +8,7 @@ mod http1;
 mod http2;
 mod pool;
 mod request;
+mod upgrade;
 
 use std::error::Error as _;
 use std::io;
@@ -18,8 +19,9 @@ use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 
 pub use body::{RequestBody, ResponseBody};
-pub use headers::{HeaderError, SanitizedHeaders, Upgrade, sanitize, sanitize_response};
+pub use headers::{HeaderError, SanitizedHeaders, sanitize, sanitize_response};
 pub use request::UpstreamRequest;
+pub use upgrade::Upgrade;
 
 use crate::cluster::Cluster;
 use crate::config::Limits;

@@ -7,7 +7,8 @@ use http::uri::{PathAndQuery, Scheme, Uri};
 use http::{Method, Request, Version};
 
 use super::body::RequestBody;
-use super::headers::{SanitizedHeaders, Upgrade};
+use super::headers::SanitizedHeaders;
+use super::upgrade::Upgrade;
 use crate::authz::Permit;
 use crate::cluster::Cluster;
 
