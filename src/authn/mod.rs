@@ -5,6 +5,8 @@
 mod presented;
 mod proof;
 mod records;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use std::sync::Arc;
 

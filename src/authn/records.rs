@@ -143,13 +143,13 @@ impl Records {
 }
 
 impl CachedToken {
-    fn new(record: TokenRecord) -> Self {
+    pub(super) fn new(record: TokenRecord) -> Self {
         Self { name_header: header(record.name.as_str()), record }
     }
 }
 
 impl CachedUser {
-    fn new(record: UserRecord) -> Self {
+    pub(super) fn new(record: UserRecord) -> Self {
         let own = record.groups.iter().filter(|group| group.as_str() != AUTHENTICATED_GROUP);
         let mut groups: Vec<_> = own.map(|group| group.header().clone()).collect();
         groups.push(HeaderValue::from_static(AUTHENTICATED_GROUP));

@@ -90,12 +90,18 @@ async fn forward(
     let (body, received) = RequestBody::of(incoming, gate.limits.body_idle_timeout);
     record.count_received(received);
     let cluster = route.upstream.cluster();
-    let prefix = &cluster.endpoint().path_prefix;
-    let target =
-        route::target(&parts.uri, prefix, route.path_offset).ok_or(ProxyError::Ambiguous("no path"))?;
-    let client = client.address.ip().to_canonical();
-    let request =
-        UpstreamRequest::impersonating(&permit, cluster, client, parts.method.clone(), target, headers, body);
+    let target = route.target(&parts.uri).ok_or(ProxyError::Ambiguous("no path"))?;
+    let address = client.address.ip().to_canonical();
+    let method = parts.method.clone();
+    let request = UpstreamRequest::impersonating(
+        permit,
+        cluster.authorization(),
+        address,
+        method,
+        target,
+        headers,
+        body,
+    );
     match upgrade {
         Some(upgrade) => Box::pin(open_tunnel(gate, &route, request, upgrade, on_upgrade, &info)).await,
         None => exchange(gate, &route, request, &info).await,

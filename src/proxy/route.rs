@@ -45,9 +45,16 @@ impl Clusters {
     }
 }
 
+impl Route<'_> {
+    /// The request's target at the cluster; `None` for a target that is not a path.
+    pub fn target(&self, uri: &Uri) -> Option<PathAndQuery> {
+        target(uri, &self.upstream.cluster().endpoint().path_prefix, self.path_offset)
+    }
+}
+
 /// The target at the cluster: `prefix` of the cluster's URL, then the request's path from `offset` on and its query,
 /// byte for byte.
-pub(super) fn target(uri: &Uri, prefix: &str, offset: usize) -> Option<PathAndQuery> {
+fn target(uri: &Uri, prefix: &str, offset: usize) -> Option<PathAndQuery> {
     let given = uri.path_and_query()?;
     if prefix.is_empty() && offset == 0 {
         return Some(given.clone());

@@ -33,11 +33,12 @@ pub struct UpstreamRequest {
 }
 
 impl UpstreamRequest {
-    /// Writes the identity of `permit` and our own credential over what is left of the client's headers, as the last
-    /// step: nothing that a client nominates for removal can reach them.
+    /// Writes the identity of `permit` and our own `credential` over what is left of the client's headers, as the last
+    /// step: nothing that a client nominates for removal can reach them. Uses the permit up.
+    #[expect(clippy::needless_pass_by_value, reason = "a permit is for one request")]
     pub fn impersonating(
-        permit: &Permit,
-        cluster: &Cluster,
+        permit: Permit,
+        credential: Option<HeaderValue>,
         client: IpAddr,
         method: Method,
         target: PathAndQuery,
@@ -52,7 +53,7 @@ impl UpstreamRequest {
         map.insert(UID, permit.user().uid.clone());
         map.insert(TOKEN_NAME, permit.token().name_header.clone());
         map.insert(FORWARDED_FOR, address(client));
-        if let Some(credential) = cluster.authorization() {
+        if let Some(credential) = credential {
             map.insert(AUTHORIZATION, credential);
         }
         Self { method, target, headers, body }
@@ -112,4 +113,79 @@ fn insert_host(headers: &mut HeaderMap, cluster: &Cluster) {
 
 fn address(client: IpAddr) -> HeaderValue {
     HeaderValue::from_str(&client.to_string()).unwrap_or(HeaderValue::from_static("unknown"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::authn::testing::authenticated;
+    use crate::authz;
+    use crate::store::testing::{token, user};
+    use crate::upstream::sanitize;
+
+    /// The headers that go upstream for a user of these groups whose client sent `client`; `None` if it is refused.
+    fn written(client: &HeaderMap, groups: &[String]) -> Option<HeaderMap> {
+        let mut alice = user("alice", false);
+        alice.groups = groups.iter().map(|group| group.as_str().try_into().unwrap()).collect();
+        let permit = authz::permit(&authenticated(alice.clone(), token(&alice.id).0));
+        let headers = sanitize(client, Version::HTTP_11).ok()?;
+        let credential = Some(HeaderValue::from_static("Bearer ours"));
+        let target = PathAndQuery::from_static("/api");
+        let address = Ipv4Addr::LOCALHOST.into();
+        let request = UpstreamRequest::impersonating(
+            permit,
+            credential,
+            address,
+            Method::GET,
+            target,
+            headers,
+            RequestBody::empty(),
+        );
+        Some(request.headers.into_map())
+    }
+
+    fn values<'m>(headers: &'m HeaderMap, name: &HeaderName) -> Vec<&'m [u8]> {
+        headers.get_all(name).iter().map(HeaderValue::as_bytes).collect()
+    }
+
+    #[test]
+    fn connection_header_cannot_drop_impersonation() {
+        for nominated in
+            ["impersonate-user", "close, Impersonate-Group", " foo ,\tIMPERSONATE-UID", "authorization"]
+        {
+            let mut client = HeaderMap::new();
+            client.insert(http::header::CONNECTION, nominated.parse().unwrap());
+            let headers = written(&client, &["dev".to_owned()]).unwrap();
+            assert_eq!(values(&headers, &USER), [b"alice"], "{nominated}");
+            assert_eq!(values(&headers, &GROUP).len(), 2, "{nominated}");
+            assert_eq!(values(&headers, &AUTHORIZATION), [b"Bearer ours"], "{nominated}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_identity_is_written_once_whatever_the_client_sends(
+            lines in proptest::collection::vec(("[a-zA-Z][a-zA-Z0-9_-]{0,20}", "[!-~]{0,24}"), 0..10),
+            groups in proptest::collection::vec("[a-z,]{1,12}", 0..5),
+        ) {
+            let mut client = HeaderMap::new();
+            for (name, value) in &lines {
+                client.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), value.parse().unwrap());
+            }
+            if let Some(headers) = written(&client, &groups) {
+                prop_assert_eq!(values(&headers, &USER), [b"alice"]);
+                let mut expected: Vec<_> = groups.iter().map(String::as_bytes).collect();
+                expected.push(b"system:authenticated");
+                prop_assert_eq!(values(&headers, &GROUP), expected);
+                prop_assert_eq!(values(&headers, &AUTHORIZATION), [b"Bearer ours"]);
+                prop_assert_eq!(values(&headers, &FORWARDED_FOR), [b"127.0.0.1"]);
+                let identity = headers.keys().filter(|name| name.as_str().starts_with(IMPERSONATE_PREFIX));
+                prop_assert_eq!(identity.count(), 4);
+            }
+        }
+    }
 }
