@@ -198,7 +198,7 @@ mod tests {
     async fn no_load_brings_back_a_token_whose_deletion_was_acknowledged() {
         let dir = TempDir::new();
         let (records, store, owner) = records(dir.path()).await;
-        for round in 0..500 {
+        for round in 0..1500 {
             let name = TokenName::try_from(format!("token-{round}").as_str()).unwrap();
             store.insert_token(token_named(&name, &owner)).await.unwrap();
             // The first look-up is a miss, so its load is under way while the deletion is.
