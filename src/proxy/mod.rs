@@ -14,6 +14,7 @@ use std::sync::Arc;
 use http::header::CONNECTION;
 use http::request::Parts;
 use http::{Request, Response, StatusCode, Version};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 
@@ -161,6 +162,7 @@ pub fn refuse(
     record.set_reason(error.reason());
     let mut response = error.into_response();
     record.set_code(response.status());
+    record.add_bytes_sent(response.body().size_hint().exact().unwrap_or(0));
     let closing = response.headers().contains_key(CONNECTION);
     // As kube-apiserver does: a stranger gets one request a connection, or floods of streams would be cheap.
     if version == Version::HTTP_2 && (closing || response.status() == StatusCode::UNAUTHORIZED) {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use http::{HeaderMap, Request, Response, StatusCode};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use tokio::runtime::Handle;
 
@@ -51,6 +52,7 @@ async fn serve_api(dispatch: &Dispatch, client: &Client, request: Request<Incomi
         Service::failure()
     });
     record.set_code(response.status());
+    record.add_bytes_sent(response.body().size_hint().exact().unwrap_or(0));
     response.map(GateBody::Other)
 }
 
