@@ -42,6 +42,12 @@ fn check_target(uri: &Uri) -> Result<(), ProxyError> {
     Ok(())
 }
 
+/// The characters of a host, as a name or an address, and a port (RFC 3986, 3.2.2): no user, no path, no white space.
+fn is_host(host: &[u8]) -> bool {
+    let legal = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%:[]".contains(byte);
+    !host.is_empty() && host.iter().all(legal)
+}
+
 /// One authority, said once: `Host` in HTTP/1.1; in HTTP/2 `:authority`, which a `Host` beside it must repeat
 /// (RFC 9113, 8.3.1). We don't route by it, but what is behind us might.
 fn check_authority<B>(request: &Request<B>) -> Result<(), ProxyError> {
@@ -49,6 +55,9 @@ fn check_authority<B>(request: &Request<B>) -> Result<(), ProxyError> {
     let (host, second) = (hosts.next(), hosts.next());
     if second.is_some() {
         return Err(ProxyError::Ambiguous("more than one Host"));
+    }
+    if host.is_some_and(|host| !is_host(host.as_bytes())) {
+        return Err(ProxyError::Ambiguous("Host is not a host and port"));
     }
     match (request.version(), request.uri().authority(), host) {
         (Version::HTTP_2, Some(authority), Some(host))
