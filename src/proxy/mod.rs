@@ -11,7 +11,7 @@ mod tunnel;
 
 use std::sync::Arc;
 
-use http::header::CONNECTION;
+use http::header::{CONNECTION, HeaderValue, UPGRADE};
 use http::request::Parts;
 use http::{Request, Response, StatusCode, Version};
 use http_body::Body as _;
@@ -49,13 +49,19 @@ pub struct Gate {
 /// Serves one request to a cluster. Never fails: what can't be served is answered with a refusal.
 pub async fn handle(gate: &Gate, client: &Arc<Client>, request: Request<Incoming>) -> Response<GateBody> {
     let version = request.version();
+    let upgrading = version == Version::HTTP_11 && request.headers().contains_key(UPGRADE);
     let mut record =
         RequestRecord::open(&gate.telemetry, client.address, request.method(), request.uri(), version);
-    match forward(gate, client, request, &mut record).await {
+    let mut response = match forward(gate, client, request, &mut record).await {
         Ok(Forwarded::Answer(answer, stream)) => relay(answer, record, stream),
         Ok(Forwarded::Tunnel(tunnel, stream)) => tunnel.start(Arc::clone(client), record, stream),
         Err(error) => refuse(error, client, version, record),
+    };
+    // Who asked for another protocol may be speaking it already: nothing that follows is to be read as HTTP.
+    if upgrading && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
+    response
 }
 
 enum Forwarded {
