@@ -63,6 +63,13 @@ impl Http1Pool {
         let home = (pool != UpstreamPool::Tunnel).then(|| Arc::clone(self));
         Ok(Http1Lease { pool: home, sender })
     }
+
+    fn keep(&self, sender: SendRequest<RequestBody>) {
+        let mut idle = lock(&self.idle);
+        if idle.len() < MAX_IDLE && !sender.is_closed() {
+            idle.push(sender);
+        }
+    }
 }
 
 impl Http1Lease {
@@ -72,10 +79,16 @@ impl Http1Lease {
 
     /// Keeps the connection for another request. Only for one whose answer was read to its end.
     pub(super) fn give_back(self) {
-        let Some(pool) = self.pool else { return };
-        let mut idle = lock(&pool.idle);
-        if idle.len() < MAX_IDLE && !self.sender.is_closed() {
-            idle.push(self.sender);
+        let Self { pool: Some(pool), mut sender } = self else { return };
+        if sender.is_ready() {
+            return pool.keep(sender);
         }
+        // The answer can be there before the request's body is: to another request that connection would be silent
+        // until the body is through, which depends on a client, or has failed.
+        tokio::spawn(async move {
+            if sender.ready().await.is_ok() {
+                pool.keep(sender);
+            }
+        });
     }
 }
