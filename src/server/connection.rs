@@ -4,6 +4,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::Request;
 use hyper::body::Incoming;
@@ -15,6 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::activity::Activity;
 use super::client_io::ClientIo;
 use super::dispatch::{Dispatch, dispatch};
 use crate::proxy::{Client, MessageCheck};
@@ -22,8 +24,10 @@ use crate::proxy::{Client, MessageCheck};
 /// Receive windows for clients' bodies; the connection's lets one upload not starve the others.
 const STREAM_WINDOW: u32 = 512 << 10;
 const CONNECTION_WINDOW: u32 = 4 << 20;
-const PING_INTERVAL: std::time::Duration = std::time::Duration::from_secs(30);
-const PING_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(15);
+const PING_INTERVAL: Duration = Duration::from_secs(30);
+const PING_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long a client that was told to go may take to do so while it has no request under way.
+const FAREWELL: Duration = Duration::from_secs(1);
 /// The library's own bounds on a header: above ours, so that it is we who refuse, with a reason, and still bounds.
 const LIBRARY_FACTOR: usize = 2;
 
@@ -87,6 +91,7 @@ async fn serve_http1(
     run(
         pin!(connection),
         &client,
+        None,
         context.draining.clone(),
         hyper::server::conn::http1::UpgradeableConnection::graceful_shutdown,
     )
@@ -112,17 +117,22 @@ async fn serve_http2(
         .initial_connection_window_size(CONNECTION_WINDOW)
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_TIMEOUT);
+    let activity = Activity::new();
     let service = service_fn({
-        let (context, client) = (context.clone(), Arc::clone(&client));
+        let (context, client, activity) = (context.clone(), Arc::clone(&client), Arc::clone(&activity));
         move |request: Request<Incoming>| {
-            let (context, client) = (context.clone(), Arc::clone(&client));
-            async move { answer(&context, &client, request).await }
+            let (context, client, busy) = (context.clone(), Arc::clone(&client), activity.begin());
+            async move {
+                let answer = answer(&context, &client, request).await?;
+                Ok::<_, std::convert::Infallible>(answer.map(|body| busy.until_passed(body)))
+            }
         }
     });
     let connection = builder.serve_connection(TokioIo::new(io), service);
     run(
         pin!(connection),
         &client,
+        Some((&activity, limits.idle_timeout)),
         context.draining.clone(),
         hyper::server::conn::http2::Connection::graceful_shutdown,
     )
@@ -147,10 +157,12 @@ fn client(
     Arc::new(Client::new(address, messages, permit, gauge))
 }
 
-/// Drives a connection to its end; asks it once to end when it, or the whole server, is to.
+/// Drives a connection to its end; asks it once to end when it, or the whole server, is to. With `idle` that is also
+/// when nothing was under way for so long, and who does not take his leave then is not waited for.
 async fn run<C>(
     mut connection: Pin<&mut C>,
     client: &Client,
+    idle: Option<(&Activity, Duration)>,
     mut draining: watch::Receiver<bool>,
     shut_down: impl Fn(Pin<&mut C>),
 ) where
@@ -159,6 +171,7 @@ async fn run<C>(
     let ended = tokio::select! {
         ended = connection.as_mut() => Some(ended),
         () = client.go_away.notified() => None,
+        () = quiet(idle) => None,
         // An error means that the server is gone altogether.
         _ = draining.wait_for(|draining| *draining) => None,
     };
@@ -166,9 +179,24 @@ async fn run<C>(
         ended
     } else {
         shut_down(connection.as_mut());
-        connection.await
+        let farewell = idle.map(|(activity, _)| {
+            activity.touch();
+            (activity, FAREWELL)
+        });
+        tokio::select! {
+            ended = connection => ended,
+            () = quiet(farewell) => Ok(()),
+        }
     };
     if let Err(error) = ended {
         tracing::debug!(address = %client.address, %error, "client connection ended");
+    }
+}
+
+/// Waits until nothing was under way for so long.
+async fn quiet(idle: Option<(&Activity, Duration)>) {
+    match idle {
+        Some((activity, limit)) => activity.quiet_for(limit).await,
+        None => std::future::pending().await,
     }
 }

@@ -1,5 +1,6 @@
 //! `portcullis serve`: everything is put together here, started in order, and stopped in order.
 
+mod activity;
 mod admin;
 mod client_io;
 mod connection;
