@@ -8,7 +8,22 @@
 #![allow(clippy::format_push_string)]
 
 #[path = "../support/mod.rs"]
-#[allow(dead_code, reason = "the rig comes before the last of the tests that use it")]
 mod support;
 
+mod canary;
+mod corrupted;
+mod credentials;
+mod deadlines;
+mod identity;
+mod limits;
+mod methods;
+mod passthrough;
+mod paths;
+mod revocation;
+mod smuggling;
+mod spoofing;
 mod stub;
+mod truncation;
+mod tunnels;
+mod upgrades;
+mod upstream;

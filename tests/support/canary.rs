@@ -3,52 +3,38 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 
-use super::message::find;
-
 /// The first disguise in which one of `secrets` stands in `bytes`, described.
 pub(crate) fn leak(bytes: &[u8], secrets: &[String]) -> Option<String> {
-    secrets.iter().flat_map(|secret| disguises(secret.as_bytes())).find_map(|(disguise, needle)| {
-        let at = find_fast(bytes, &needle)?;
-        let from = bytes[..at].iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
-        let line = &bytes[from..at];
-        Some(format!(
-            "{disguise} after {:?}",
-            String::from_utf8_lossy(&line[line.len().saturating_sub(300)..])
-        ))
+    // Text, because its search is fast; what is no text can't hide a secret that is.
+    let text = String::from_utf8_lossy(bytes);
+    secrets.iter().flat_map(|secret| disguises(secret)).find_map(|(disguise, needle)| {
+        let before = &text[..text.find(&needle)?];
+        let line = before.rsplit('\n').next().unwrap_or_default();
+        let context: String = line.chars().rev().take(300).collect();
+        Some(format!("{disguise} after {:?}", context.chars().rev().collect::<String>()))
     })
 }
 
-fn disguises(secret: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
-    let part = secret.len().min(20);
+fn disguises(secret: &str) -> Vec<(&'static str, String)> {
+    let bytes = secret.as_bytes();
+    let each = |format: fn(&u8) -> String| bytes.iter().map(format).collect::<Vec<_>>();
     let mut needles = vec![
-        ("the beginning", secret[..part].to_vec()),
-        ("the end", secret[secret.len() - part..].to_vec()),
-        ("percent-encoding", secret.iter().flat_map(|byte| format!("%{byte:02X}").into_bytes()).collect()),
-        ("hexadecimal", secret.iter().flat_map(|byte| format!("{byte:02x}").into_bytes()).collect()),
-        ("a list of numbers", listed(secret)),
+        ("the beginning", secret.chars().take(20).collect()),
+        ("the end", secret.chars().skip(secret.chars().count().saturating_sub(20)).collect()),
+        ("percent-encoding", each(|byte| format!("%{byte:02X}")).concat()),
+        ("hexadecimal", each(|byte| format!("{byte:02x}")).concat()),
+        ("a list of numbers", each(u8::to_string).join(", ")),
     ];
     // Base64 depends on what stands before, modulo three; the characters that share bits with neighbours go.
     // ASCII text has the same code in both alphabets of base64.
     for before in 0..3 {
-        let mut bytes = vec![b'x'; before];
-        bytes.extend(secret);
-        bytes.truncate(bytes.len() / 3 * 3);
-        let encoded = STANDARD_NO_PAD.encode(&bytes);
-        needles.push(("base64", encoded.into_bytes().split_off(if before == 0 { 0 } else { 4 })));
+        let mut padded = vec![b'x'; before];
+        padded.extend(bytes);
+        padded.truncate(padded.len() / 3 * 3);
+        let encoded = STANDARD_NO_PAD.encode(&padded);
+        needles.push(("base64", encoded[if before == 0 { 0 } else { 4 }..].to_owned()));
     }
     needles
-}
-
-fn listed(secret: &[u8]) -> Vec<u8> {
-    secret.iter().map(u8::to_string).collect::<Vec<_>>().join(", ").into_bytes()
-}
-
-/// Like [`find`], for megabytes: looks closer only where the first byte is right.
-fn find_fast(bytes: &[u8], needle: &[u8]) -> Option<usize> {
-    match (std::str::from_utf8(bytes), std::str::from_utf8(needle)) {
-        (Ok(text), Ok(needle)) => text.find(needle),
-        _ => find(bytes, needle),
-    }
 }
 
 #[test]

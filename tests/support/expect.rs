@@ -14,6 +14,7 @@ const TOKEN_EXTRA: &str = "impersonate-extra-portcullis.dev%2ftoken-name";
 pub(crate) fn exactly(seen: &Seen, account: &Account, port: u16, passed: &[(&str, &str)]) {
     let mut expected = identity(account);
     let authority = format!("127.0.0.1:{port}");
+    expected.push(("x-forwarded-for".to_owned(), "127.0.0.1".to_owned()));
     if seen.lines.first().is_some_and(|(name, _)| name == ":scheme") {
         expected.push((":scheme".to_owned(), "https".to_owned()));
         expected.push((":authority".to_owned(), authority));
@@ -29,8 +30,8 @@ pub(crate) fn exactly(seen: &Seen, account: &Account, port: u16, passed: &[(&str
 pub(crate) fn identity_is(seen: &Seen, account: &Account) {
     let is_identity = |name: &str| {
         let name = name.replace('_', "-");
-        name.starts_with("impersonate")
-            || name.starts_with("x-remote")
+        name.starts_with("impersonate-")
+            || name.starts_with("x-remote-")
             || name == "authorization"
             || name == "cookie"
     };

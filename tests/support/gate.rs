@@ -90,11 +90,6 @@ impl Gate {
         self.directory.path().join("data")
     }
 
-    /// The directory around it, with the kubeconfig.
-    pub(crate) fn directory(&self) -> &Path {
-        self.directory.path()
-    }
-
     pub(crate) fn process_id(&self) -> u32 {
         self.child.id()
     }

@@ -154,7 +154,7 @@ pub(crate) fn text(bytes: &[u8]) -> String {
 }
 
 /// Where `needle` begins in `bytes`.
-pub(crate) fn find(bytes: &[u8], needle: &[u8]) -> Option<usize> {
+fn find(bytes: &[u8], needle: &[u8]) -> Option<usize> {
     bytes.windows(needle.len()).position(|window| window == needle)
 }
 

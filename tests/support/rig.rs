@@ -38,7 +38,12 @@ impl Rig {
 
     pub(crate) async fn with(alpn: &[&str], settings: &Settings) -> Self {
         let stub = Stub::start(alpn).await;
-        let gate = Gate::start(&kubeconfig(&stub, &format!("token: {OWN_CREDENTIAL}")), settings).await;
+        Self::in_front_of(stub, &format!("token: {OWN_CREDENTIAL}"), settings).await
+    }
+
+    /// With `user` as the body of the kubeconfig's user: how the gate proves itself to the stub.
+    pub(crate) async fn in_front_of(stub: Stub, user: &str, settings: &Settings) -> Self {
+        let gate = Gate::start(&kubeconfig(&stub, user), settings).await;
         gate.keep_secret(OWN_CREDENTIAL);
         let password = std::fs::read_to_string(gate.data_directory().join("admin-password")).unwrap();
         let admin = login(&gate, "admin", password.trim()).await;

@@ -13,6 +13,7 @@ const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
+const PING: u8 = 6;
 const GOAWAY: u8 = 7;
 const ACK: u8 = 1;
 const END_STREAM: u8 = 1;
@@ -24,12 +25,11 @@ pub(crate) struct RawHttp2 {
 }
 
 /// A frame as it arrived.
-#[derive(Debug, Clone)]
-pub(crate) struct Frame {
-    pub(crate) kind: u8,
-    pub(crate) flags: u8,
-    pub(crate) stream: u32,
-    pub(crate) payload: Vec<u8>,
+#[derive(Debug)]
+struct Frame {
+    kind: u8,
+    stream: u32,
+    payload: Vec<u8>,
 }
 
 /// What became of a stream.
@@ -74,7 +74,6 @@ impl RawHttp2 {
             loop {
                 let Ok(frame) = self.frame().await else { return Outcome::Closed };
                 match frame.kind {
-                    SETTINGS if frame.flags & ACK == 0 => self.send(SETTINGS, ACK, 0, &[]).await,
                     HEADERS if frame.stream == stream => return Outcome::Answered(status(&frame.payload)),
                     RST_STREAM if frame.stream == stream => return Outcome::Reset(number(&frame.payload)),
                     GOAWAY if number(&frame.payload) < stream => {
@@ -87,12 +86,17 @@ impl RawHttp2 {
         .await
     }
 
-    /// The next frame.
-    pub(crate) async fn frame(&mut self) -> Result<Frame, Broken> {
+    /// The next frame. SETTINGS and PING are acknowledged, as they have to be.
+    async fn frame(&mut self) -> Result<Frame, Broken> {
         let head = self.reader.exactly(9).await.map_err(|(_, broken)| broken)?;
         let length = number(&[0, head[0], head[1], head[2]]) as usize;
         let payload = self.reader.exactly(length).await.map_err(|(_, broken)| broken)?;
-        Ok(Frame { kind: head[3], flags: head[4], stream: number(&head[5..]), payload })
+        match (head[3], head[4] & ACK) {
+            (SETTINGS, 0) => self.send(SETTINGS, ACK, 0, &[]).await,
+            (PING, 0) => self.send(PING, ACK, 0, &payload).await,
+            _ => {}
+        }
+        Ok(Frame { kind: head[3], stream: number(&head[5..]), payload })
     }
 
     /// Waits for the end of the connection.

@@ -12,6 +12,7 @@ use super::{Endpoint, Response};
 /// One TLS connection with HTTP/2 agreed.
 #[derive(Clone)]
 pub(crate) struct Http2 {
+    endpoint: Endpoint,
     sender: SendRequest<Bytes>,
 }
 
@@ -22,7 +23,12 @@ impl Http2 {
         builder.initial_window_size(1 << 20).initial_connection_window_size(4 << 20).enable_push(false);
         let (sender, connection) = within("HTTP/2", builder.handshake(stream)).await.unwrap();
         tokio::spawn(connection);
-        Self { sender }
+        Self { endpoint: endpoint.clone(), sender }
+    }
+
+    /// A new connection to the same place.
+    pub(crate) async fn again(&self) -> Self {
+        Self::connect(&self.endpoint).await
     }
 
     /// Sends one request and reads its response.

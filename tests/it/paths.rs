@@ -1,0 +1,140 @@
+//! What is asked for is what arrives: a target goes upstream byte by byte as it came, or not at all.
+
+use crate::support::expect;
+use crate::support::rig::Rig;
+use crate::support::wire::{Outcome, RawHttp2};
+
+const TARGETS: &[&str] = &[
+    "/",
+    "/api",
+    "/api/",
+    "//api",
+    "/./api",
+    "/api/../version",
+    "/..;/api",
+    "/api/v1/namespaces/default/pods/../secrets",
+    "/api/v1/namespaces/default/pods/..%2fsecrets",
+    "/api/v1/%2e%2e/secrets",
+    "/%2e%2e%2fapi",
+    "/api%2fv1",
+    "/api%2Fv1",
+    "/api%5cv1",
+    "/api/v1/pods%00",
+    "/api/v1/pods%0d%0aX:%20y",
+    "/api/v1/pods?",
+    "/api/v1/pods?a=b&a=c;d",
+    "/api/v1/pods?labelSelector=a%3Db%2Cc+in+%28d%29",
+    "/api/v1/pods?x=/v3/tokens",
+    "/api/v1/pods?x=%",
+    "/api/v1/pods?x=%zz",
+    "/api/v1/pods/%zz",
+    "/api/v1/pods/a:b@c!$&'()*+,;=~-._",
+    "/api/v1/namespaces/default/services/https:web:443/proxy/a//b/../c",
+    "/api/v1/namespaces/default/pods/a/proxy/v3/tokens",
+    "/healthz",
+    "/healthz/../api",
+    "/healthz%2f..%2fapi",
+    "/healthz?x=/api",
+    "/readyz",
+    "/livez/ping",
+    "/metrics",
+    "/v3x",
+    "/v3%2ftokens",
+    "/%76%33/tokens",
+    "/V3/tokens",
+    "//v3/tokens",
+    "/./v3/tokens",
+    "/api/../v3/tokens",
+    "/uix",
+    "/pingx",
+    "/k8s",
+    "/apis/apps/v1/deployments?limit=500&continue=eyJ2IjoibWV0YS5rOHMuaW8vdjEifQ",
+    "/api/v1/pods/\u{e4}",
+    "/api/v1/pods\\x",
+    "/api/v1/pods?\"<>^`{|}",
+];
+
+#[tokio::test]
+async fn a_target_arrives_byte_by_byte_over_http1_or_is_refused() {
+    let rig = Rig::start_http1().await;
+    let account = rig.account("alice", &[]).await;
+    let authorization = account.authorization();
+    for target in TARGETS {
+        rig.stub.forget();
+        let lines = [("Authorization", authorization.as_str())];
+        let status = rig.http1().await.request("GET", target, &lines, b"").await.status;
+        judge(&rig, target, status);
+        for seen in rig.stub.seen() {
+            expect::exactly(&seen, &account, rig.stub.port, &[]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_target_arrives_byte_by_byte_over_http2_or_is_refused() {
+    let rig = Rig::start().await;
+    let account = rig.account("alice", &[]).await;
+    let authorization = account.authorization();
+    for target in TARGETS {
+        rig.stub.forget();
+        let mut client = RawHttp2::connect(&rig.gate.endpoint).await;
+        let fields: [(&[u8], &[u8]); 5] = [
+            (b":method", b"GET"),
+            (b":scheme", b"https"),
+            (b":path", target.as_bytes()),
+            (b":authority", b"gate.example"),
+            (b"authorization", authorization.as_bytes()),
+        ];
+        client.headers(1, &fields, true).await;
+        let status = match client.outcome(1).await {
+            Outcome::Answered(status) => status,
+            _ => 400,
+        };
+        judge(&rig, target, status);
+    }
+}
+
+#[tokio::test]
+async fn without_a_credential_no_target_is_served_but_those_meant_for_everybody() {
+    let rig = Rig::start().await;
+    for target in TARGETS {
+        let response = rig.http1().await.request("GET", target, &[], b"").await;
+        assert!(matches!(response.status, 400 | 401 | 404), "{target}: {}", response.status);
+    }
+    assert_eq!(rig.stub.seen().len(), 0);
+}
+
+#[tokio::test]
+async fn whom_a_request_is_addressed_to_does_not_choose_the_upstream() {
+    let rig = Rig::start().await;
+    let account = rig.account("alice", &[]).await;
+    let authorization = account.authorization();
+    let elsewhere = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let other = format!("127.0.0.1:{}", elsewhere.local_addr().unwrap().port());
+    let messages = [
+        format!("GET https://{other}/api/v1/pods HTTP/1.1\r\nHost: {other}\r\n"),
+        format!("GET https://{other}/api/v1/pods HTTP/1.1\r\nHost: gate.example\r\n"),
+        format!("GET http://{other}/api/v1/pods HTTP/1.1\r\nHost: {other}\r\n"),
+        format!("GET /api/v1/pods HTTP/1.1\r\nHost: {other}\r\nX-Forwarded-Host: {other}\r\n"),
+        format!("GET /api/v1/pods HTTP/1.1\r\nHost: gate.example\r\nX-Original-URL: https://{other}/\r\n"),
+    ];
+    for message in messages {
+        rig.stub.forget();
+        let mut client = rig.http1().await;
+        client.send(format!("{message}Authorization: {authorization}\r\n\r\n")).await;
+        let status = client.response().await.unwrap().status;
+        judge(&rig, "/api/v1/pods", status);
+    }
+    let visit = tokio::time::timeout(std::time::Duration::from_millis(100), elsewhere.accept()).await;
+    assert!(visit.is_err(), "the client chose where a request goes");
+}
+
+fn judge(rig: &Rig, target: &str, status: u16) {
+    let seen = rig.stub.seen();
+    let arrived: Vec<&str> = seen.iter().map(|seen| seen.target.as_str()).collect();
+    match status {
+        200 => assert_eq!(arrived, [target]),
+        400 | 404 => assert_eq!(arrived, Vec::<&str>::new(), "{target} was refused and sent all the same"),
+        other => panic!("{target}: {other}"),
+    }
+}
