@@ -10,8 +10,12 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod access_log;
+mod backpressure;
 mod canary;
 mod corrupted;
+mod crash;
+mod creation;
 mod credentials;
 mod deadlines;
 mod identity;
@@ -20,6 +24,7 @@ mod methods;
 mod passthrough;
 mod paths;
 mod revocation;
+mod shutdown;
 mod smuggling;
 mod spoofing;
 mod stub;
@@ -27,3 +32,4 @@ mod truncation;
 mod tunnels;
 mod upgrades;
 mod upstream;
+mod watches;

@@ -7,6 +7,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -61,28 +63,45 @@ impl Gate {
         let path = directory.path();
         std::fs::write(path.join("kubeconfig"), kubeconfig).unwrap();
         std::fs::write(path.join("config.yaml"), configuration(settings)).unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_portcullis"))
-            .arg("serve")
-            .args([Path::new("--config"), &path.join("config.yaml")])
-            .args([Path::new("--kubeconfig"), &path.join("kubeconfig")])
-            .args([Path::new("--data-dir"), &path.join("data")])
-            .args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
-            .env_clear()
-            .env("HOME", path)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
         let output = Arc::new(Output::default());
-        collect(child.stdout.take().unwrap(), &output, |output| &output.stdout);
-        collect(child.stderr.take().unwrap(), &output, |output| &output.stderr);
+        let child = spawn(path, &output);
         let unspecified = SocketAddr::from(([127, 0, 0, 1], 0));
         let endpoint = Endpoint { address: unspecified, ca_pem: "".into() };
         let secrets = Mutex::default();
         let mut gate = Self { child, endpoint, admin: unspecified, output, secrets, directory };
         gate.find_endpoints().await;
         gate
+    }
+
+    /// Starts it again on what it left behind, after it has ended, and waits until it is ready.
+    pub(crate) async fn restart(&mut self) {
+        std::fs::remove_file(self.data_directory().join("endpoints.json")).unwrap();
+        self.child = spawn(self.directory.path(), &self.output);
+        self.find_endpoints().await;
+        self.wait_until("ready", async || self.admin_request("/readyz").await.0 == 200).await;
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.process_id().try_into().unwrap()), signal).unwrap();
+    }
+
+    /// Waits for its end; `None` if a signal killed it.
+    pub(crate) async fn exit_code(&mut self) -> Option<i32> {
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            assert!(start.elapsed() < PATIENCE, "the gate does not end: {}", self.stderr());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Its resident memory.
+    pub(crate) fn resident_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process_id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
     /// Where the gate keeps its store.
@@ -174,6 +193,26 @@ impl Drop for Gate {
             panic!("a secret leaked: {leak}");
         }
     }
+}
+
+/// Starts the binary on the files in `path`.
+fn spawn(path: &Path, output: &Arc<Output>) -> Child {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_portcullis"))
+        .arg("serve")
+        .args([Path::new("--config"), &path.join("config.yaml")])
+        .args([Path::new("--kubeconfig"), &path.join("kubeconfig")])
+        .args([Path::new("--data-dir"), &path.join("data")])
+        .args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
+        .env_clear()
+        .env("HOME", path)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    collect(child.stdout.take().unwrap(), output, |output| &output.stdout);
+    collect(child.stderr.take().unwrap(), output, |output| &output.stderr);
+    child
 }
 
 /// The end of a text, from the beginning of a line.

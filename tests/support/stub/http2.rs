@@ -41,7 +41,8 @@ impl RawStream {
 pub(super) async fn serve(shared: Arc<Shared>, number: usize, stream: TlsStream<TcpStream>) {
     let mut builder = Builder::new();
     builder.initial_window_size(1 << 20).initial_connection_window_size(4 << 20);
-    builder.max_header_list_size(256 << 10);
+    // An apiserver's limit.
+    builder.max_header_list_size(256 << 10).max_concurrent_streams(100);
     let Ok(mut connection) = builder.handshake(stream).await else { return };
     let (commands, mut orders) = mpsc::unbounded_channel();
     loop {
