@@ -12,6 +12,7 @@ use crate::authn::{AuthnError, Presented};
 use crate::authority::Caller;
 use crate::proxy::{self, Client, Gate, GateBody};
 use crate::telemetry::RequestRecord;
+use crate::upstream::RequestBody;
 
 /// What one worker serves.
 pub(super) struct Dispatch {
@@ -45,6 +46,11 @@ async fn serve_api(dispatch: &Dispatch, client: &Client, request: Request<Incomi
         return proxy::refuse(error, client, version, record);
     }
     let authentication = authenticate(gate, request.headers(), &mut record).await;
+    let (parts, incoming) = request.into_parts();
+    // Anybody may begin a login: a body that is not finished must not hold its place for longer than another.
+    let (body, received) = RequestBody::of(incoming, gate.limits.body_idle_timeout);
+    record.count_received(received);
+    let request = Request::from_parts(parts, body);
     let (api, address) = (dispatch.api.clone(), client.address);
     let served = dispatch.control.spawn(async move { api.serve(request, authentication, address).await });
     let response = served.await.unwrap_or_else(|error| {
