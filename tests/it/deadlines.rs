@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 use crate::support::gate::Settings;
 use crate::support::message::text;
 use crate::support::rig::{Account, Rig};
+use crate::support::stub::{Answer, send_data};
 use crate::support::wire::{Outcome, RawHttp2};
 
 /// The limit that the gate is given below, and what the machine may add to it.
@@ -133,6 +134,81 @@ async fn a_body_that_never_arrives_ends_its_request_and_the_one_upstream() {
     let outcome = ends("HTTP/2", client.outcome(1)).await;
     assert!(!matches!(outcome, Outcome::Answered(200..300)), "{outcome:?}");
     assert!(rig.stub.seen().iter().all(|seen| seen.body().is_none()), "nothing of it was whole upstream");
+}
+
+#[tokio::test]
+async fn a_stranger_who_does_not_finish_a_body_for_the_api_is_let_go() {
+    let (rig, _) = impatient().await;
+    let mut clients = JoinSet::new();
+    for target in
+        ["/v3-public/localProviders/local?action=login", "/v1-public/login", "/v3/tokens", "/v3/nothing"]
+    {
+        let mut client = rig.http1().await;
+        clients.spawn(async move {
+            client
+                .send(format!(
+                    "POST {target} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 60\r\n\r\n{{"
+                ))
+                .await;
+            let (answer, _) = ends(target, client.reader.rest()).await;
+            assert!(!text(&answer).starts_with("HTTP/1.1 2"), "{:?}", text(&answer));
+        });
+        let mut client = RawHttp2::connect(&rig.gate.endpoint).await;
+        clients.spawn(async move {
+            let fields: [(&[u8], &[u8]); 5] = [
+                (b":method", b"POST"),
+                (b":scheme", b"https"),
+                (b":path", target.as_bytes()),
+                (b":authority", b"a"),
+                (b"content-type", b"application/json"),
+            ];
+            client.headers(1, &fields, false).await;
+            client.data(1, b"{", false).await;
+            let outcome = ends("HTTP/2", client.outcome(1)).await;
+            assert!(!matches!(outcome, Outcome::Answered(200..300)), "{outcome:?}");
+        });
+    }
+    clients.join_all().await;
+}
+
+#[tokio::test]
+async fn a_watch_and_a_tunnel_without_events_are_not_idle_connections() {
+    let (rig, account) = impatient().await;
+    let authorization = account.authorization();
+    let lines = [("authorization", authorization.as_str())];
+    rig.stub.answer_with(|seen| {
+        if seen.values("upgrade").is_empty() {
+            return Answer::http2(async |mut stream| {
+                let response = http::Response::builder().status(200).body(()).unwrap();
+                let mut sender = stream.respond.send_response(response, false).unwrap();
+                tokio::time::sleep(3 * LIMIT).await;
+                send_data(&mut sender, b"event", true).await;
+            });
+        }
+        Answer::http1(async |mut connection| {
+            connection
+                .send(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n\r\n")
+                .await;
+            tokio::time::sleep(3 * LIMIT).await;
+            connection.send(b"event").await;
+            connection.drain().await;
+        })
+    });
+    let (mut http1, http2, mut tunnel) = (rig.http1().await, rig.http2().await, rig.http1().await);
+    let upgrade = [lines[0], ("Connection", "Upgrade"), ("Upgrade", "SPDY/3.1")];
+    let exec = "/api/v1/namespaces/default/pods/p/exec?command=sh";
+    let watch = "/api/v1/pods?watch=true";
+    let (over_http1, over_http2, upgraded) = tokio::join!(
+        http1.request("GET", watch, &lines, b""),
+        http2.request("GET", watch, &lines, b""),
+        async {
+            assert_eq!(tunnel.request("POST", exec, &upgrade, b"").await.status, 101);
+            tunnel.reader.exactly(5).await
+        },
+    );
+    assert_eq!((over_http1.text().as_str(), over_http1.broken), ("event", None));
+    assert_eq!(over_http2.unwrap().text(), "event");
+    assert_eq!(upgraded.unwrap(), b"event");
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@
 mod support;
 
 mod access_log;
+mod api;
 mod backpressure;
 mod canary;
 mod corrupted;

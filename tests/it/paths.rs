@@ -1,7 +1,9 @@
 //! What is asked for is what arrives: a target goes upstream byte by byte as it came, or not at all.
 
 use crate::support::expect;
-use crate::support::rig::Rig;
+use crate::support::gate::Settings;
+use crate::support::rig::{Rig, kubeconfig};
+use crate::support::stub::{OWN_CREDENTIAL, Stub};
 use crate::support::wire::{Outcome, RawHttp2};
 
 const TARGETS: &[&str] = &[
@@ -91,6 +93,56 @@ async fn a_target_arrives_byte_by_byte_over_http2_or_is_refused() {
             _ => 400,
         };
         judge(&rig, target, status);
+    }
+}
+
+#[tokio::test]
+async fn a_cluster_is_named_by_the_raw_path_and_the_rest_is_its_own() {
+    let rig = Rig::start_http1().await;
+    let account = rig.account("alice", &[]).await;
+    let authorization = account.authorization();
+    let lines = [("Authorization", authorization.as_str())];
+    for (target, arrives) in [
+        ("/k8s/clusters/local/api/v1/pods?a=%2f", "/api/v1/pods?a=%2f"),
+        ("/k8s/clusters/local//api/../%2e%2e/x", "//api/../%2e%2e/x"),
+        ("/k8s/clusters/local/", "/"),
+        ("/k8s/clusters/local/k8s/clusters/other/api", "/k8s/clusters/other/api"),
+        ("/k8s/clusters/local/v3/tokens", "/v3/tokens"),
+    ] {
+        rig.stub.forget();
+        assert_eq!(rig.http1().await.request("GET", target, &lines, b"").await.status, 200, "{target}");
+        assert_eq!(rig.stub.only().target, arrives);
+        expect::exactly(&rig.stub.only(), &account, rig.stub.port, &[]);
+    }
+    rig.stub.forget();
+    for target in [
+        "/k8s/clusters/other/api",
+        "/k8s/clusters/LOCAL/api",
+        "/k8s/clusters/loca%6c/api",
+        "/k8s/clusters//api",
+    ] {
+        let response = rig.http1().await.request("GET", target, &lines, b"").await;
+        expect::status(&response, 404, "NotFound");
+        let response = rig.http1().await.request("GET", target, &[], b"").await;
+        expect::unauthorized(&response);
+    }
+    assert_eq!(rig.stub.seen().len(), 0);
+}
+
+#[tokio::test]
+async fn a_path_in_the_clusters_url_goes_before_that_of_the_request() {
+    let stub = Stub::start(&["h2", "http/1.1"]).await;
+    let url = format!("https://127.0.0.1:{}", stub.port);
+    let kubeconfig =
+        kubeconfig(&stub, &format!("token: {OWN_CREDENTIAL}")).replace(&url, &format!("{url}/clusters/c-1/"));
+    let rig = Rig::at(stub, &kubeconfig, &Settings::default()).await;
+    let account = rig.account("alice", &[]).await;
+    let authorization = account.authorization();
+    let lines = [("Authorization", authorization.as_str())];
+    for target in ["/api/v1/pods?a=b", "//api/..", "/"] {
+        rig.stub.forget();
+        assert_eq!(rig.http1().await.request("GET", target, &lines, b"").await.status, 200, "{target}");
+        assert_eq!(rig.stub.only().target, format!("/clusters/c-1{target}"));
     }
 }
 

@@ -5,7 +5,7 @@ use crate::support::expect;
 use crate::support::gate::{Gate, Settings};
 use crate::support::rig::{Rig, kubeconfig, login};
 use crate::support::stub::{Answer, OWN_CREDENTIAL, Reply, Stub};
-use crate::support::wire::{Http1, Response};
+use crate::support::wire::{Http1, Response, response_of};
 
 const TARGET: &str = "/api/v1/pods";
 
@@ -155,6 +155,39 @@ async fn without_an_apiserver_the_gate_lives_is_not_ready_and_says_503() {
     let mut client = Http1::connect(&gate.endpoint).await;
     unavailable(&client.request("GET", TARGET, &[("Authorization", &authorization)], b"").await);
     expect::unauthorized(&client.request("GET", TARGET, &[("Authorization", "Bearer a:b")], b"").await);
+}
+
+#[tokio::test]
+async fn while_the_apiserver_is_away_clients_are_told_to_come_back_and_then_served() {
+    let rig = Rig::start().await;
+    let account = rig.account("alice", &[]).await;
+    let authorization = account.authorization();
+    let lines = [("authorization", authorization.as_str())];
+    let client = rig.http2().await;
+    assert_eq!(client.request("GET", TARGET, &lines, b"").await.unwrap().status, 200);
+
+    // One request is under way when it goes: whether it was done nobody knows, so it is not sent again.
+    rig.stub.answer_with(|_| Answer::Silence);
+    let (under_way, _) = client.start("DELETE", TARGET, &lines, true).await.unwrap();
+    rig.stub.request(2).await;
+    rig.stub.stop().await;
+    let cut = response_of(under_way).await.unwrap();
+    assert_eq!(cut.status, 502);
+    expect::status(&cut, 502, "ServiceUnavailable");
+    for _ in 0..20 {
+        unavailable(&client.request("GET", TARGET, &lines, b"").await.unwrap());
+    }
+    assert_eq!(rig.stub.seen().len(), 2);
+
+    rig.stub.answer(Reply::json(200, "{}"));
+    rig.stub.resume().await;
+    let back = std::time::Instant::now();
+    rig.gate
+        .wait_until("serving again", async || {
+            client.request("GET", TARGET, &lines, b"").await.unwrap().status == 200
+        })
+        .await;
+    assert!(back.elapsed() < std::time::Duration::from_secs(2), "{:?}", back.elapsed());
 }
 
 /// 502 or 503 as a `Status`; 503 says when to come back.

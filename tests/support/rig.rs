@@ -43,7 +43,13 @@ impl Rig {
 
     /// With `user` as the body of the kubeconfig's user: how the gate proves itself to the stub.
     pub(crate) async fn in_front_of(stub: Stub, user: &str, settings: &Settings) -> Self {
-        let gate = Gate::start(&kubeconfig(&stub, user), settings).await;
+        let kubeconfig = kubeconfig(&stub, user);
+        Self::at(stub, &kubeconfig, settings).await
+    }
+
+    /// With a kubeconfig for `stub` that the test has written.
+    pub(crate) async fn at(stub: Stub, kubeconfig: &str, settings: &Settings) -> Self {
+        let gate = Gate::start(kubeconfig, settings).await;
         gate.keep_secret(OWN_CREDENTIAL);
         let password = std::fs::read_to_string(gate.data_directory().join("admin-password")).unwrap();
         let admin = login(&gate, "admin", password.trim()).await;

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
 use super::certificates::Identity;
@@ -53,6 +54,7 @@ type Script = Arc<dyn Fn(&Seen) -> Answer + Send + Sync>;
 pub(crate) struct Stub {
     pub(crate) port: u16,
     pub(crate) ca_pem: Arc<str>,
+    acceptor: TlsAcceptor,
     shared: Arc<Shared>,
 }
 
@@ -64,6 +66,7 @@ struct Shared {
     violations: Mutex<Vec<String>>,
     changes: watch::Sender<u64>,
     credential: Mutex<String>,
+    server: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Stub {
@@ -82,14 +85,35 @@ impl Stub {
             violations: Mutex::default(),
             changes: watch::Sender::new(0),
             credential: Mutex::new(format!("Bearer {OWN_CREDENTIAL}")),
+            server: Mutex::default(),
         });
-        let stub = Self { port, ca_pem: identity.ca_pem.into(), shared: Arc::clone(&shared) };
-        tokio::spawn(async move {
+        let stub = Self { port, ca_pem: identity.ca_pem.into(), acceptor, shared };
+        stub.listen(listener);
+        stub
+    }
+
+    fn listen(&self, listener: TcpListener) {
+        let (acceptor, shared) = (self.acceptor.clone(), Arc::clone(&self.shared));
+        // The connections' tasks are in a set of this one's, so that stopping it stops them.
+        let server = tokio::spawn(async move {
+            let mut connections = JoinSet::new();
             while let Ok((socket, _)) = listener.accept().await {
-                tokio::spawn(Arc::clone(&shared).serve(socket, acceptor.clone()));
+                connections.spawn(Arc::clone(&shared).serve(socket, acceptor.clone()));
             }
         });
-        stub
+        *self.shared.server.lock().unwrap() = Some(server);
+    }
+
+    /// Stops listening and cuts every connection, as a crash does.
+    pub(crate) async fn stop(&self) {
+        let server = self.shared.server.lock().unwrap().take().unwrap();
+        server.abort();
+        let _ = server.await;
+    }
+
+    /// Listens again where it did.
+    pub(crate) async fn resume(&self) {
+        self.listen(TcpListener::bind(("127.0.0.1", self.port)).await.unwrap());
     }
 
     /// From now on every impersonated request is answered by `script`.
