@@ -114,8 +114,9 @@ impl From<getrandom::Error> for AuthorityError {
     }
 }
 
-/// Groups of a user. Each is a header line upstream.
-pub(super) const MAX_GROUPS: usize = 128;
+/// Groups of a user. Each is a header line upstream: with the longest names they are 128 KiB, of 1 MiB that an apiserver
+/// takes. Directories of large organisations do give hundreds.
+pub(super) const MAX_GROUPS: usize = 512;
 
 /// Bytes in a token's description.
 pub(super) const MAX_DESCRIPTION_BYTES: usize = 1024;
