@@ -6,7 +6,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use http::header::{AUTHORIZATION, HeaderMap, HeaderValue, SEC_WEBSOCKET_PROTOCOL};
 
 use super::AuthnError;
-use crate::token::Bearer;
+use crate::token::{Bearer, TokenName};
 
 /// The subprotocol in which a browser, which can't set `Authorization` on a WebSocket, carries its bearer
 /// (k8s.io/apiserver, `websocket.ProtocolAuthenticator`).
@@ -33,6 +33,11 @@ impl Presented {
             (None, Some(encoded)) => from_base64(encoded),
             (None, None) => Err(AuthnError::NoCredential),
         }
+    }
+
+    /// The name of the token it claims to be: for the log, which has to say what was refused.
+    pub fn name(&self) -> &TokenName {
+        &self.0.name
     }
 
     pub(super) fn into_bearer(self) -> Bearer {

@@ -86,8 +86,8 @@ async fn forward(
     }
 
     let presented = Presented::from_headers(&parts.headers).inspect_err(|error| gate.count(error))?;
+    record.set_token(presented.name());
     let authenticated = gate.authenticator.authenticate(presented).await?;
-    record.set_token(&authenticated.token().record.name);
     record.set_user(&authenticated.user().name);
     let (route, info) = route.zip(info).ok_or(ProxyError::UnknownCluster)?;
     let permit = authz::permit(&authenticated);

@@ -71,12 +71,14 @@ async fn authenticate(
     let checked = match Presented::from_headers(headers) {
         Err(AuthnError::NoCredential) => return None,
         Err(error) => Err(error),
-        Ok(presented) => gate.authenticator.authenticate(presented).await,
+        Ok(presented) => {
+            record.set_token(presented.name());
+            gate.authenticator.authenticate(presented).await
+        }
     };
     Some(match checked {
         Ok(authenticated) => {
             let (user, token) = (authenticated.user(), &authenticated.token().record);
-            record.set_token(&token.name);
             record.set_user(&user.name);
             Authentication::Caller(Caller {
                 id: user.id.clone(),
