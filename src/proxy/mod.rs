@@ -55,7 +55,7 @@ pub async fn handle(gate: &Gate, client: &Arc<Client>, request: Request<Incoming
     let mut response = match forward(gate, client, request, &mut record).await {
         Ok(Forwarded::Answer(answer, stream)) => relay(answer, record, stream),
         Ok(Forwarded::Tunnel(tunnel, stream)) => tunnel.start(Arc::clone(client), record, stream),
-        Err(error) => refuse(error, client, version, record),
+        Err(error) => refuse(gate, error, client, version, record),
     };
     // Who asked for another protocol may be speaking it already: nothing that follows is to be read as HTTP.
     if upgrading && response.status() != StatusCode::SWITCHING_PROTOCOLS {
@@ -159,12 +159,17 @@ fn relay(answer: Answer, mut record: RequestRecord, stream: Option<ConnectionGau
 
 /// Answers with a refusal, and ends the connection where one more message could not be trusted.
 pub fn refuse(
+    gate: &Gate,
     error: ProxyError,
     client: &Client,
     version: Version,
     mut record: RequestRecord,
 ) -> Response<GateBody> {
     error.log();
+    // Credentials are counted where they are checked.
+    if !matches!(error, ProxyError::Authentication(_)) {
+        gate.telemetry.metrics.count_rejection(error.reason());
+    }
     record.set_reason(error.reason());
     let mut response = error.into_response();
     record.set_code(response.status());

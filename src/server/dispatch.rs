@@ -43,7 +43,7 @@ async fn serve_api(dispatch: &Dispatch, client: &Client, request: Request<Incomi
     let (method, uri, version) = (request.method(), request.uri(), request.version());
     let mut record = RequestRecord::open(&gate.telemetry, client.address, method, uri, version);
     if let Err(error) = proxy::check(&request, client, &gate.limits) {
-        return proxy::refuse(error, client, version, record);
+        return proxy::refuse(gate, error, client, version, record);
     }
     let authentication = authenticate(gate, request.headers(), &mut record).await;
     let (parts, incoming) = request.into_parts();

@@ -63,8 +63,11 @@ impl Metrics {
         let upstream = register(to, "upstream_connections", "Open connections to the apiserver");
         let requests = register(to, "http_requests", REQUESTS_HELP);
         let client_connections = register(to, "client_connections", "Open connections of clients");
-        let rejected_requests =
-            register(to, "rejected_requests", "Requests refused for their form, by reason");
+        let rejected_requests = register(
+            to,
+            "rejected_requests",
+            "Requests refused for anything but their credential, and connections for want of room",
+        );
         let log_lines_dropped = register(to, "log_lines_dropped", DROPPED_HELP);
         Self {
             request_counters: (0..CODES * VerbClass::ALL.len()).map(|_| OnceLock::new()).collect(),
@@ -93,7 +96,7 @@ impl Metrics {
         count(&self.token_cache_requests, outcome as usize);
     }
 
-    /// Counts a request that was refused for its form. `reason` is a word of the program, never of the client.
+    /// Counts a request that was refused for anything but its credential. `reason` is a word of the program, never of the client.
     pub fn count_rejection(&self, reason: &'static str) {
         self.rejected_requests.get_or_create(&[("reason", reason)]).inc();
     }
