@@ -1,7 +1,7 @@
 //! The integration tests: the real binary, reached through real sockets.
 //!
-//! The upstream here is a stub that records every byte, because these tests are about exact bytes and about faults;
-//! what a real apiserver makes of the gate's requests is tested against a real one.
+//! Where a test is about exact bytes or about faults, the upstream is a stub that records every byte. What a real
+//! apiserver makes of the gate's requests is tested against a real one, in the files `real_…`.
 
 // Tests say what went wrong by panicking, index into what they have just built, and build texts the short way.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::print_stderr)]
@@ -9,6 +9,9 @@
 
 #[path = "../support/mod.rs"]
 mod support;
+
+#[path = "../support/cluster/mod.rs"]
+mod cluster;
 
 mod access_log;
 mod api;
@@ -24,6 +27,12 @@ mod limits;
 mod methods;
 mod passthrough;
 mod paths;
+mod real_gate;
+mod real_kubectl;
+mod real_many_watches;
+mod real_restart;
+mod real_revocation;
+mod real_streams;
 mod revocation;
 mod shutdown;
 mod smuggling;

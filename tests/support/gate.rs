@@ -109,6 +109,11 @@ impl Gate {
         self.directory.path().join("data")
     }
 
+    /// A place for a test's files that goes with the gate.
+    pub(crate) fn directory(&self) -> &std::path::Path {
+        self.directory.path()
+    }
+
     pub(crate) fn process_id(&self) -> u32 {
         self.child.id()
     }

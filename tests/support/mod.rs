@@ -1,6 +1,7 @@
 //! The rig of the integration tests: a stub of an apiserver that records every byte, the real binary in front of it,
 //! and raw clients that can say what no well-behaved client would.
 
+pub(crate) mod accounts;
 pub(crate) mod canary;
 pub(crate) mod certificates;
 pub(crate) mod directory;

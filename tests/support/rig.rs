@@ -1,7 +1,9 @@
 //! A gate in front of a stub, and accounts in it made as users make them.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use super::accounts;
+pub(crate) use super::accounts::{Account, login};
 use super::gate::{Gate, Settings};
 use super::stub::{OWN_CREDENTIAL, Stub};
 use super::wire::{Http1, Http2, Response};
@@ -11,18 +13,6 @@ pub(crate) struct Rig {
     pub(crate) gate: Gate,
     pub(crate) stub: Stub,
     admin: String,
-}
-
-/// A user and a token of theirs.
-#[derive(Debug, Clone)]
-pub(crate) struct Account {
-    pub(crate) user_id: String,
-    pub(crate) username: String,
-    pub(crate) groups: Vec<String>,
-    pub(crate) password: String,
-    pub(crate) token_name: String,
-    /// What the client sends, `name:key`.
-    pub(crate) bearer: String,
 }
 
 impl Rig {
@@ -51,39 +41,18 @@ impl Rig {
     pub(crate) async fn at(stub: Stub, kubeconfig: &str, settings: &Settings) -> Self {
         let gate = Gate::start(kubeconfig, settings).await;
         gate.keep_secret(OWN_CREDENTIAL);
-        let password = std::fs::read_to_string(gate.data_directory().join("admin-password")).unwrap();
-        let admin = login(&gate, "admin", password.trim()).await;
+        let admin = accounts::administrator(&gate).await;
         Self { gate, stub, admin }
     }
 
     /// A new user in `groups` with a password and a token that does not expire.
     pub(crate) async fn account(&self, username: &str, groups: &[&str]) -> Account {
-        let password = format!("pässword-of-{username}-0123456789");
-        self.gate.keep_secret(&password);
-        let user = json!({ "username": username, "groups": groups, "password": password, "enabled": true });
-        let user = self.api("POST", "/v3/users", &self.admin, &user).await;
-        assert_eq!(user.status, 201, "{}", user.text());
-        let session = login(&self.gate, username, &password).await;
-        let (token_name, bearer) = self.token(&session, 0).await;
-        Account {
-            user_id: user.json()["id"].as_str().unwrap().to_owned(),
-            username: username.to_owned(),
-            groups: groups.iter().map(|group| (*group).to_owned()).collect(),
-            password,
-            token_name,
-            bearer,
-        }
+        Account::create(&self.gate, &self.admin, username, groups).await
     }
 
     /// A new token of the owner of `bearer`: name and bearer.
     pub(crate) async fn token(&self, bearer: &str, ttl_millis: u64) -> (String, String) {
-        let token = json!({ "ttl": ttl_millis, "description": "made by a test" });
-        let token = self.api("POST", "/v3/tokens", bearer, &token).await;
-        assert_eq!(token.status, 201, "{}", token.text());
-        let token = token.json();
-        let bearer = token["token"].as_str().unwrap();
-        self.gate.keep_secret(bearer.split_once(':').unwrap().1);
-        (token["id"].as_str().unwrap().to_owned(), bearer.to_owned())
+        accounts::token(&self.gate, bearer, ttl_millis).await
     }
 
     /// The first administrator's bearer.
@@ -93,10 +62,7 @@ impl Rig {
 
     /// One request of the management API.
     pub(crate) async fn api(&self, method: &str, target: &str, bearer: &str, body: &Value) -> Response {
-        let authorization = format!("Bearer {bearer}");
-        let lines = [("Authorization", authorization.as_str()), ("Content-Type", "application/json")];
-        let body = if body.is_null() { String::new() } else { body.to_string() };
-        Http1::connect(&self.gate.endpoint).await.request(method, target, &lines, body.as_bytes()).await
+        accounts::api(&self.gate, method, target, bearer, body).await
     }
 
     pub(crate) async fn http1(&self) -> Http1 {
@@ -116,19 +82,6 @@ impl Drop for Rig {
     }
 }
 
-/// Logs in by password and gives the session's bearer.
-pub(crate) async fn login(gate: &Gate, username: &str, password: &str) -> String {
-    let body = json!({ "username": username, "password": password, "responseType": "json" }).to_string();
-    let target = "/v3-public/localProviders/local?action=login";
-    let lines = [("Content-Type", "application/json")];
-    let mut client = Http1::connect(&gate.endpoint).await;
-    let response = client.request("POST", target, &lines, body.as_bytes()).await;
-    assert_eq!(response.status, 201, "{}", response.text());
-    let bearer = response.json()["token"].as_str().unwrap().to_owned();
-    gate.keep_secret(bearer.split_once(':').unwrap().1);
-    bearer
-}
-
 /// A kubeconfig for the stub; `user` is the body of its one user.
 pub(crate) fn kubeconfig(stub: &Stub, user: &str) -> String {
     use base64::Engine;
@@ -140,11 +93,4 @@ pub(crate) fn kubeconfig(stub: &Stub, user: &str) -> String {
          users: [{{name: gate, user: {{{user}}}}}]\n",
         port = stub.port
     )
-}
-
-impl Account {
-    /// The `Authorization` value.
-    pub(crate) fn authorization(&self) -> String {
-        format!("Bearer {}", self.bearer)
-    }
 }
