@@ -10,6 +10,7 @@ pub(crate) mod testing;
 
 use std::sync::Arc;
 
+use http::StatusCode;
 use tokio::sync::Semaphore;
 
 pub use presented::{BEARER_PROTOCOL_PREFIX, Presented};
@@ -130,6 +131,22 @@ impl From<&Result<Authenticated, AuthnError>> for AuthenticationResult {
 }
 
 impl AuthnError {
+    /// Whose fault it is, as HTTP says it: 401 only when the caller's credential is bad.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::NoCredential
+            | Self::Malformed
+            | Self::Unknown
+            | Self::WrongKey
+            | Self::Expired
+            | Self::Disabled
+            | Self::UserDisabled => StatusCode::UNAUTHORIZED,
+            Self::Ambiguous => StatusCode::BAD_REQUEST,
+            Self::StoreUnreachable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Corrupt(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
     /// The error as the metric and the log name it.
     pub fn result(&self) -> AuthenticationResult {
         match self {

@@ -141,19 +141,21 @@ impl ProxyError {
 
 /// One answer for every way in which a credential is bad: which it is would tell a thief what to try next.
 fn authentication(error: &AuthnError) -> Answer {
-    let reason = error.result().as_str();
-    match error {
-        AuthnError::Ambiguous => client(400, "the request has more than one credential", reason),
+    let code = error.status();
+    let message = match error {
+        AuthnError::Ambiguous => "the request has more than one credential",
+        AuthnError::StoreUnreachable(_) => "the token store is unreachable",
+        AuthnError::Corrupt(_) => "the stored token or user is damaged",
         AuthnError::NoCredential
         | AuthnError::Malformed
         | AuthnError::Unknown
         | AuthnError::WrongKey
         | AuthnError::Expired
         | AuthnError::Disabled
-        | AuthnError::UserDisabled => client(401, "Unauthorized", reason),
-        AuthnError::StoreUnreachable(_) => ours("the token store is unreachable", reason),
-        AuthnError::Corrupt(_) => client(500, "the stored token or user is damaged", reason),
-    }
+        | AuthnError::UserDisabled => "Unauthorized",
+    };
+    let retry = code == StatusCode::SERVICE_UNAVAILABLE;
+    Answer { code, message, reason: error.result().as_str(), retry, close: false }
 }
 
 fn header(error: &HeaderError) -> Answer {

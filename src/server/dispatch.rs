@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::{HeaderMap, Request, Response};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use tokio::runtime::Handle;
@@ -88,22 +88,7 @@ async fn authenticate(
         }
         Err(error) => {
             record.set_reason(error.result().as_str());
-            Authentication::Failed(status(&error))
+            Authentication::Failed(error.status())
         }
     })
-}
-
-fn status(error: &AuthnError) -> StatusCode {
-    match error {
-        AuthnError::Ambiguous => StatusCode::BAD_REQUEST,
-        AuthnError::StoreUnreachable(_) => StatusCode::SERVICE_UNAVAILABLE,
-        AuthnError::Corrupt(_) => StatusCode::INTERNAL_SERVER_ERROR,
-        AuthnError::NoCredential
-        | AuthnError::Malformed
-        | AuthnError::Unknown
-        | AuthnError::WrongKey
-        | AuthnError::Expired
-        | AuthnError::Disabled
-        | AuthnError::UserDisabled => StatusCode::UNAUTHORIZED,
-    }
 }
