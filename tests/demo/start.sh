@@ -43,6 +43,8 @@ ten minutes and more; after that they are there in seconds."
     ln -s "$(fact kubectl "$facts")" "$work/bin/kubectl"
     ln -s "$target/debug/portcullis" "$work/bin/portcullis"
     export PATH=$work/bin:$PATH HOME=$work
+    # From here on all is on this machine.
+    unset HTTP_PROXY HTTPS_PROXY ALL_PROXY http_proxy https_proxy all_proxy
     cd "$work"
     has_node || [[ ${CI:-} != true ]] || die "pods are a part of the demo: $no_node"
     as cluster-admin
