@@ -160,7 +160,8 @@ impl Authority {
 }
 
 fn audit(caller: &Caller, action: &'static str, user: &UserRecord) {
-    tracing::info!(target: "audit", action, actor = %caller.id, user = %user.id, name = %user.name, groups = ?user.groups, admin = user.admin, enabled = user.enabled, "user changed");
+    let groups: Vec<&str> = user.groups.iter().map(Group::as_str).collect();
+    tracing::info!(target: "audit", action, actor = %caller.id, user = %user.id, name = %user.name, ?groups, admin = user.admin, enabled = user.enabled, "user changed");
 }
 
 /// Ids tried before giving up.
