@@ -1,0 +1,122 @@
+//! What a request costs before anything is sent: the steps of the hot path, each alone.
+//!
+//! `cargo bench --bench hot_path`. Times of one machine say little about another; compare runs of the same one.
+
+#![allow(missing_docs, clippy::unwrap_used, reason = "a bench says what went wrong by panicking")]
+
+use std::hint::black_box;
+use std::path::PathBuf;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use http::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue, USER_AGENT};
+use http::{Method, Version};
+use portcullis::authn::{Authenticator, Presented, Records};
+use portcullis::clock;
+use portcullis::identity::{UserId, Username};
+use portcullis::kube::RequestInfo;
+use portcullis::store::Store;
+use portcullis::telemetry::Telemetry;
+use portcullis::token::{Bearer, KeyHash, TokenKey, TokenKind, TokenName, TokenRecord, Ttl};
+use portcullis::upstream::sanitize;
+use portcullis::user::UserRecord;
+
+const PATH: &str = "/api/v1/namespaces/default/pods/web-5f779fb4f9-zl5tw/log";
+
+criterion_group!(benches, pure_steps, authentication);
+criterion_main!(benches);
+
+fn pure_steps(criterion: &mut Criterion) {
+    let key = TokenKey::generate().unwrap();
+    let text = format!("token-bcdfg:{}", key.expose());
+    criterion.bench_function("parse_bearer", |bench| {
+        bench.iter(|| Bearer::try_from(black_box(text.as_str())).unwrap());
+    });
+
+    let hash = KeyHash::sha256(&key).unwrap();
+    criterion.bench_function("verify_key", |bench| bench.iter(|| hash.verify(black_box(&key))));
+
+    criterion.bench_function("request_info", |bench| {
+        bench.iter(|| RequestInfo::of(&Method::GET, black_box(PATH), Some("follow=true&container=web")));
+    });
+
+    let headers = headers(&text);
+    criterion.bench_function("sanitize_headers", |bench| {
+        bench.iter(|| sanitize(black_box(&headers), Version::HTTP_2).unwrap());
+    });
+}
+
+fn authentication(criterion: &mut Criterion) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let house = runtime.block_on(House::new());
+    criterion.bench_function("authenticate_cached", |bench| {
+        bench.iter(|| runtime.block_on(house.authenticate(&house.bearer)));
+    });
+    let unknown = format!("token-zzzzz:{}", TokenKey::generate().unwrap().expose());
+    criterion.bench_function("authenticate_unknown", |bench| {
+        bench.iter(|| runtime.block_on(house.authenticate(&unknown)));
+    });
+}
+
+fn headers(bearer: &str) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(AUTHORIZATION, HeaderValue::from_str(&format!("Bearer {bearer}")).unwrap());
+    headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+    headers.insert(USER_AGENT, HeaderValue::from_static("kubectl/v1.37.2 (linux/amd64) kubernetes/0000000"));
+    headers.insert("accept-encoding", HeaderValue::from_static("gzip"));
+    headers.insert("kubectl-command", HeaderValue::from_static("kubectl logs"));
+    headers.insert("kubectl-session", HeaderValue::from_static("aa6a4a2e-8f35-4b0e-9c4b-0a3b9a6f2d11"));
+    headers
+}
+
+/// An authenticator over a real store with one user and one token.
+struct House {
+    authenticator: Authenticator,
+    bearer: String,
+    directory: PathBuf,
+}
+
+impl House {
+    async fn new() -> Self {
+        let directory = std::env::temp_dir().join(format!("portcullis-bench-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        let store = Store::open(&directory).unwrap();
+        let user = UserRecord {
+            id: UserId::generate().unwrap(),
+            name: Username::try_from("alice").unwrap(),
+            groups: Vec::new(),
+            admin: true,
+            enabled: true,
+            created_at: clock::now(),
+            password: None,
+        };
+        let key = TokenKey::generate().unwrap();
+        let token = TokenRecord {
+            name: TokenName::generate(TokenKind::ApiKey, &user.id).unwrap(),
+            user_id: user.id.clone(),
+            kind: TokenKind::ApiKey,
+            description: String::new(),
+            created_at: clock::now(),
+            ttl: Ttl(0),
+            enabled: true,
+            hash: KeyHash::sha256(&key).unwrap(),
+        };
+        let bearer = format!("{}:{}", token.name, key.expose());
+        store.insert_user(user).await.unwrap();
+        store.insert_token(token).await.unwrap();
+        let telemetry = Telemetry::without_access_log();
+        let records = Records::new(store, 100_000, telemetry.clone());
+        Self { authenticator: Authenticator::new(records, telemetry).unwrap(), bearer, directory }
+    }
+
+    async fn authenticate(&self, bearer: &str) -> bool {
+        let mut headers = HeaderMap::new();
+        headers.insert(AUTHORIZATION, HeaderValue::from_str(&format!("Bearer {bearer}")).unwrap());
+        self.authenticator.authenticate(Presented::from_headers(&headers).unwrap()).await.is_ok()
+    }
+}
+
+impl Drop for House {
+    fn drop(&mut self) {
+        let _best_effort = std::fs::remove_dir_all(&self.directory);
+    }
+}
