@@ -103,13 +103,9 @@ struct Shared {
 }
 
 fn run(control: &Runtime, config: &Arc<Config>, telemetry: &Arc<Telemetry>) -> Result<(), ServeError> {
-    std::fs::create_dir_all(&config.data_dir)
-        .map_err(|error| ServeError::Io("can't make the data directory", error))?;
     let store = Store::open(&config.data_dir)?;
     let authority = Arc::new(Authority::new(store.clone(), config.allowed_system_identities.clone()));
-    if let Some(file) = control.block_on(authority.bootstrap(&config.data_dir))? {
-        tracing::info!(file = %file.display(), "made the first administrator, admin; the password is in the file");
-    }
+    control.block_on(authority.bootstrap(&config.data_dir))?;
     let records = Records::new(store.clone(), config.limits.token_cache_entries, Arc::clone(telemetry));
     let feed = control.spawn(records.clone().follow(store.subscribe()));
     let cluster = control.block_on(Cluster::load(DEFAULT_CLUSTER, &config.cluster))?;

@@ -21,6 +21,7 @@ mod corrupted;
 mod crash;
 mod creation;
 mod credentials;
+mod data_directory;
 mod deadlines;
 mod identity;
 mod limits;
