@@ -7,7 +7,7 @@ pub(crate) const LEVELS: &[&[&str]] = &[
     &["token", "user", "config"],
     &["store"],
     &["authority", "telemetry"],
-    &["authn", "streams"],
+    &["authn"],
     &["authz", "cluster"],
     &["upstream"],
     &["proxy", "api"],
