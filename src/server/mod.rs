@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_rustls::TlsAcceptor;
 
 pub use self_signed::{CA_CERTIFICATE, SelfSignedError};
@@ -127,24 +127,28 @@ fn run(control: &Runtime, config: &Arc<Config>, telemetry: &Arc<Telemetry>) -> R
         api: Service::new(authority, endpoints.api_info(config, DEFAULT_CLUSTER)?),
         acceptor: TlsAcceptor::from(server_config),
     };
-    let workers = Workers::start(control, listeners, &Arc::new(shared))?;
+    let mut workers = Workers::start(control, listeners, &Arc::new(shared))?;
     endpoints.publish(&config.data_dir)?;
     tracing::info!(listen = %endpoints.listen, admin = %endpoints.admin, "serving");
 
-    let outcome = control.block_on(wait_for_end(feed));
+    let outcome = control.block_on(wait_for_end(feed, &mut workers.ended));
     readiness.drain();
     control.block_on(workers.drain(config.limits.drain_timeout))?;
     outcome
 }
 
-/// Waits for a signal to stop, or for the feed of changes to end, which it must not.
-async fn wait_for_end(feed: tokio::task::JoinHandle<()>) -> Result<(), ServeError> {
+/// Waits for a signal to stop, or for the feed of changes or a worker to end, which they must not.
+async fn wait_for_end(
+    feed: tokio::task::JoinHandle<()>,
+    worker_ended: &mut mpsc::Receiver<()>,
+) -> Result<(), ServeError> {
     let mut terminate = signal_stream(SignalKind::terminate())?;
     let mut interrupt = signal_stream(SignalKind::interrupt())?;
     tokio::select! {
         _ = terminate.recv() => Ok(()),
         _ = interrupt.recv() => Ok(()),
         _ = feed => Err(ServeError::PartEnded("the feed of changes")),
+        _ = worker_ended.recv() => Err(ServeError::PartEnded("a worker")),
     }
 }
 
@@ -156,6 +160,7 @@ fn signal_stream(kind: SignalKind) -> Result<tokio::signal::unix::Signal, ServeE
 struct Workers {
     draining: watch::Sender<bool>,
     stop: watch::Sender<bool>,
+    ended: mpsc::Receiver<()>,
     permits: Arc<Semaphore>,
     max_connections: u32,
 }
@@ -168,17 +173,23 @@ impl Workers {
     ) -> Result<Self, ServeError> {
         let (draining, draining_seen) = watch::channel(false);
         let (stop, stop_seen) = watch::channel(false);
+        let (ended_sender, ended) = mpsc::channel(1);
         let max_connections = u32::try_from(shared.config.limits.max_connections).unwrap_or(u32::MAX);
         let permits = Arc::new(Semaphore::new(shared.config.limits.max_connections));
         for (number, listener) in listeners.into_iter().enumerate() {
             let (shared, draining, control) =
                 (Arc::clone(shared), draining_seen.clone(), control.handle().clone());
-            worker::spawn(number, listener, Arc::clone(&permits), stop_seen.clone(), move || {
-                context(&shared, draining, control)
-            })
+            worker::spawn(
+                number,
+                listener,
+                Arc::clone(&permits),
+                stop_seen.clone(),
+                ended_sender.clone(),
+                move || context(&shared, draining, control),
+            )
             .map_err(|error| ServeError::Io("can't start a worker", error))?;
         }
-        Ok(Self { draining, stop, permits, max_connections })
+        Ok(Self { draining, stop, ended, permits, max_connections })
     }
 
     /// Lets connections end by themselves for at most `timeout`, or until another signal comes.

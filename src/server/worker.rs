@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 
 use super::connection::{self, Context};
 
@@ -32,15 +32,28 @@ pub(super) fn bind(address: SocketAddr) -> io::Result<StdListener> {
     Ok(socket.into())
 }
 
-/// Starts a worker. `context` is made on its thread, where its connections upstream will live. It ends when `stop` does.
+/// Tells the server that a worker has ended, however that came about.
+struct Ending(mpsc::Sender<()>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        // A full queue has the news already.
+        let _ = self.0.try_send(());
+    }
+}
+
+/// Starts a worker. `context` is made on its thread, where its connections upstream will live. It ends when `stop` does,
+/// and says so on `ended`.
 pub(super) fn spawn(
     number: usize,
     listener: StdListener,
     permits: Arc<Semaphore>,
     stop: watch::Receiver<bool>,
+    ended: mpsc::Sender<()>,
     context: impl FnOnce() -> Context + Send + 'static,
 ) -> io::Result<JoinHandle<io::Result<()>>> {
     std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
+        let _ending = Ending(ended);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(run(listener, permits, stop, context()))
     })
@@ -98,4 +111,20 @@ fn tune(stream: &TcpStream) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_that_dies_says_so() {
+        let (ended, mut seen) = mpsc::channel(1);
+        let (_stop, stop_seen) = watch::channel(false);
+        let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let permits = Arc::new(Semaphore::new(1));
+        let worker = spawn(0, listener, permits, stop_seen, ended, || panic!("no context today")).unwrap();
+        assert_eq!(seen.blocking_recv(), Some(()));
+        assert!(worker.join().is_err());
+    }
 }
