@@ -1,8 +1,8 @@
 //! The management API: tokens, users, logins and kubeconfigs, in the shapes of Rancher's API.
 //!
-//! The server decides by [`owns`] on the raw path, authenticates the bearer, puts an [`Authentication`] and a
-//! [`ClientAddress`] into the request's extensions and calls the [`router`]. Every rule is the authority's; here is only
-//! how it is asked and how it answers. No cookie is read, so no page elsewhere can act for its visitor.
+//! The server decides by [`owns`] on the raw path, authenticates the bearer, and hands the request with the outcome to
+//! the [`Service`]. Every rule is the authority's; here is only how it is asked and how it answers. No cookie is read, so
+//! no page elsewhere can act for its visitor.
 
 mod clusters;
 mod error;
@@ -19,6 +19,8 @@ mod users;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use axum::Router;
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
@@ -26,13 +28,9 @@ use axum::routing::{get, post};
 use http::header::{CACHE_CONTROL, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderMap, StatusCode};
 
-pub use axum::Router;
-pub use axum::body::Body;
-
-pub use crate::authority::Caller;
 pub use service::{ApiBody, Service};
 
-use crate::authority::Authority;
+use crate::authority::{Authority, Caller};
 use error::ApiError;
 use request::Links;
 
@@ -59,7 +57,7 @@ pub enum Authentication {
 
 /// The client's address, for limits and the audit log.
 #[derive(Debug, Clone, Copy)]
-pub struct ClientAddress(pub SocketAddr);
+struct ClientAddress(SocketAddr);
 
 #[derive(Debug, Clone)]
 struct Api {
@@ -74,8 +72,8 @@ pub fn owns(path: &str) -> bool {
     path == "/ping" || ["/v3", "/v3-public", "/v1-public"].into_iter().any(below)
 }
 
-/// The API as a service.
-pub fn router(authority: Arc<Authority>, info: Info) -> Router {
+/// The paths and who answers them.
+fn router(authority: Arc<Authority>, info: Info) -> Router {
     let api = Api { authority, info: Arc::new(info) };
     Router::new()
         .route("/ping", get(async || "pong"))
@@ -99,7 +97,7 @@ pub fn router(authority: Arc<Authority>, info: Info) -> Router {
 }
 
 /// A refusal in the API's shape, for what the server refuses before the API is asked.
-pub fn refusal(status: StatusCode) -> Response<Body> {
+fn refusal(status: StatusCode) -> Response<Body> {
     let mut response = ApiError::of(status).into_response();
     protect(response.headers_mut());
     response

@@ -32,7 +32,7 @@ use crate::telemetry::{ConnectionGauge, RequestRecord, StreamKind, Telemetry};
 use crate::upstream::{Class, RequestBody, Upgrade, UpstreamRequest, sanitize};
 use answer::Answer;
 use route::Route;
-use tunnel::{Tunnel, Upgraded101};
+use tunnel::{Tunnel, UpgradeAnswer};
 
 /// What one worker needs to serve clusters.
 pub struct Gate {
@@ -143,8 +143,8 @@ async fn open_tunnel(
     }
     let stream = gate.telemetry.metrics.open_stream(StreamKind::of(info));
     match tunnel::open(route.upstream, request, upgrade, client).await? {
-        Upgraded101::Tunnel(tunnel) => Ok(Forwarded::Tunnel(tunnel, stream)),
-        Upgraded101::Refused(response) => {
+        UpgradeAnswer::Tunnel(tunnel) => Ok(Forwarded::Tunnel(tunnel, stream)),
+        UpgradeAnswer::Refused(response) => {
             let answer = answer::examine(response, route.upstream, info).await?;
             Ok(Forwarded::Answer(answer, None))
         }

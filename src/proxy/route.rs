@@ -26,8 +26,7 @@ pub struct Route<'c> {
 }
 
 impl Clusters {
-    /// # Panics
-    /// Never; an empty list routes nothing.
+    /// The clusters behind these; the first is the default one.
     pub fn new(clusters: Vec<Arc<Upstream>>) -> Self {
         Self(clusters.into_iter().map(|upstream| (Arc::clone(upstream.cluster().id()), upstream)).collect())
     }

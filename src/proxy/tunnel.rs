@@ -30,7 +30,7 @@ pub(super) struct Tunnel {
 }
 
 /// What a cluster made of a request to upgrade.
-pub(super) enum Upgraded101 {
+pub(super) enum UpgradeAnswer {
     Tunnel(Tunnel),
     /// An error, to be relayed; the connection it came on is not used again.
     Refused(Response<ResponseBody>),
@@ -42,12 +42,12 @@ pub(super) async fn open(
     request: UpstreamRequest,
     upgrade: Upgrade,
     client: OnUpgrade,
-) -> Result<Upgraded101, ProxyError> {
+) -> Result<UpgradeAnswer, ProxyError> {
     let answer = tokio::time::timeout(ANSWER_TIMEOUT, upstream.send(request, Class::Tunnel)).await;
     let mut response = answer.map_err(|_| ProxyError::UpgradeTimeout)??;
     let status = response.status();
     if status.is_client_error() || status.is_server_error() {
-        return Ok(Upgraded101::Refused(response));
+        return Ok(UpgradeAnswer::Refused(response));
     }
     // Anything below 400 that is not the switch that was asked for is neither: a redirect least of all, which would
     // send the client, or our credential, to a place of the cluster's choice (CVE-2018-1002105, CVE-2022-3172).
@@ -62,7 +62,7 @@ pub(super) async fn open(
     let mut response = Response::new(GateBody::Full(None));
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     *response.headers_mut() = headers;
-    Ok(Upgraded101::Tunnel(Tunnel { response, client, upstream }))
+    Ok(UpgradeAnswer::Tunnel(Tunnel { response, client, upstream }))
 }
 
 impl Tunnel {

@@ -8,7 +8,6 @@ use http::{Method, Request, Version};
 
 use super::body::RequestBody;
 use super::headers::SanitizedHeaders;
-use super::upgrade::Upgrade;
 use crate::authz::Permit;
 use crate::cluster::Cluster;
 
@@ -62,11 +61,6 @@ impl UpstreamRequest {
     /// Whether there is no body to send.
     pub fn is_bodiless(&self) -> bool {
         self.body.is_empty()
-    }
-
-    /// The protocol the client wants to switch to, if any.
-    pub fn upgrade(&self) -> Option<&Upgrade> {
-        self.headers.upgrade()
     }
 
     /// A second copy, which a request with a body does not have: its body can be read only once.
