@@ -10,6 +10,7 @@ mod login;
 mod request;
 mod resource;
 mod root;
+mod schema;
 mod service;
 #[cfg(test)]
 mod tests;
@@ -79,7 +80,8 @@ fn router(authority: Arc<Authority>, info: Info) -> Router {
         .route("/ping", get(async || "pong"))
         .route("/v3", get(root::root))
         .route("/v3/", get(root::root))
-        .route("/v3/schemas", get(root::schemas))
+        .route("/v3/schemas", get(schema::list))
+        .route("/v3/schemas/{id}", get(schema::show))
         .route("/v3/tokens", get(tokens::list).post(tokens::post))
         .route("/v3/tokens/{name}", get(tokens::show).delete(tokens::delete))
         .route("/v3/users", get(users::list).post(users::post))

@@ -3,6 +3,7 @@
 mod credentials;
 mod privileges;
 mod requests;
+mod schemas;
 mod tokens;
 
 use axum::body::Body;
