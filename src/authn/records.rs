@@ -7,15 +7,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderValue;
 use moka::future::Cache;
 use moka::ops::compute::{CompResult, Op};
 
-use crate::identity::{AUTHENTICATED_GROUP, UserId, Username};
+use super::{CachedToken, CachedUser};
+use crate::identity::UserId;
 use crate::store::{Change, ChangeFeed, Store, StoreError};
 use crate::telemetry::{CacheOutcome, Telemetry};
-use crate::token::{TokenName, TokenRecord};
-use crate::user::UserRecord;
+use crate::token::TokenName;
 
 /// How long a name that does not exist is remembered, so that junk costs no store reads and displaces no token.
 const UNKNOWN_FOR: Duration = Duration::from_secs(2);
@@ -23,30 +22,6 @@ const UNKNOWN_FOR: Duration = Duration::from_secs(2);
 const UNKNOWN_ENTRIES: u64 = 10_000;
 /// After this long a record is read again. Changes arrive on the store's feed; this only bounds a feed that failed.
 const RELOAD_AFTER: Duration = Duration::from_mins(10);
-
-/// A token's record with the header value that names it upstream.
-pub struct CachedToken {
-    /// The record as it is stored.
-    pub record: TokenRecord,
-    /// The token's name as the value of a header line.
-    pub name_header: HeaderValue,
-}
-
-/// What a request needs of its user, ready to be sent: each value clones as a reference count.
-pub struct CachedUser {
-    /// The user's id.
-    pub id: UserId,
-    /// The name the cluster sees.
-    pub name: Username,
-    /// One value a group, `system:authenticated` among them.
-    pub groups: Vec<HeaderValue>,
-    /// The id as the value of a header line, which the cluster sees as the UID.
-    pub uid: HeaderValue,
-    /// Whether the user may manage other users.
-    pub admin: bool,
-    /// False while the user is switched off.
-    pub enabled: bool,
-}
 
 /// Tokens and users as the gate sees them: bounded caches in front of the store.
 #[derive(Clone)]
@@ -142,27 +117,6 @@ impl Records {
     }
 }
 
-impl CachedToken {
-    pub(super) fn new(record: TokenRecord) -> Self {
-        Self { name_header: header(record.name.as_str()), record }
-    }
-}
-
-impl CachedUser {
-    pub(super) fn new(record: UserRecord) -> Self {
-        let own = record.groups.iter().filter(|group| group.as_str() != AUTHENTICATED_GROUP);
-        let mut groups: Vec<_> = own.map(|group| group.header().clone()).collect();
-        groups.push(HeaderValue::from_static(AUTHENTICATED_GROUP));
-        let uid = header(record.id.as_str());
-        Self { id: record.id, name: record.name, groups, uid, admin: record.admin, enabled: record.enabled }
-    }
-}
-
-/// Names and ids are of an alphabet that headers carry, so the fallback is never seen.
-fn header(text: &str) -> HeaderValue {
-    HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("invalid"))
-}
-
 fn value_of<K, V>(result: CompResult<K, V>) -> Option<V> {
     match result {
         CompResult::Inserted(entry) | CompResult::ReplacedWith(entry) | CompResult::Unchanged(entry) => {
@@ -177,6 +131,7 @@ mod tests {
     use super::*;
     use crate::store::UserUpdate;
     use crate::store::testing::{TempDir, token, user};
+    use crate::token::TokenRecord;
 
     fn token_named(name: &TokenName, owner: &UserId) -> TokenRecord {
         TokenRecord { name: name.clone(), ..token(owner).0 }
@@ -244,13 +199,5 @@ mod tests {
             assert!(store.update_user(&id, update).await.unwrap());
             assert_eq!(records.user(&id).await.unwrap().unwrap().enabled, enabled);
         }
-    }
-
-    #[test]
-    fn system_authenticated_is_among_the_groups_once() {
-        let mut record = user("alice", false);
-        record.groups =
-            ["dev", "system:authenticated", "a,b"].map(|group| group.try_into().unwrap()).to_vec();
-        assert_eq!(CachedUser::new(record).groups, ["dev", "a,b", "system:authenticated"]);
     }
 }

@@ -49,6 +49,8 @@ pub enum AuthenticationResult {
     Disabled,
     /// The token's user is switched off or gone.
     UserDisabled,
+    /// Too many slow hashes are being checked.
+    Busy,
     /// Our store could not say.
     StoreError,
 }
@@ -156,7 +158,7 @@ impl VerbClass {
 }
 
 impl AuthenticationResult {
-    pub(super) const ALL: [Self; 10] = [
+    pub(super) const ALL: [Self; 11] = [
         Self::Ok,
         Self::NoCredential,
         Self::Malformed,
@@ -166,6 +168,7 @@ impl AuthenticationResult {
         Self::Expired,
         Self::Disabled,
         Self::UserDisabled,
+        Self::Busy,
         Self::StoreError,
     ];
 
@@ -181,6 +184,7 @@ impl AuthenticationResult {
             Self::Expired => "expired",
             Self::Disabled => "disabled",
             Self::UserDisabled => "user_disabled",
+            Self::Busy => "busy",
             Self::StoreError => "store_error",
         }
     }

@@ -23,6 +23,7 @@ mod creation;
 mod credentials;
 mod data_directory;
 mod deadlines;
+mod hashes;
 mod identity;
 mod limits;
 mod methods;

@@ -1,0 +1,89 @@
+//! Why a request is not authenticated.
+
+use http::StatusCode;
+
+use crate::store::StoreError;
+use crate::telemetry::AuthenticationResult;
+
+/// Why a request is not authenticated. The client sees one answer for all that are about its credential; the log and
+/// the metric have the difference.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthnError {
+    /// No credential at all.
+    #[error("no credential")]
+    NoCredential,
+    /// Something that is not a bearer of ours.
+    #[error("malformed credential")]
+    Malformed,
+    /// More than one credential: which one counts would be a guess.
+    #[error("more than one credential")]
+    Ambiguous,
+    /// No token of that name.
+    #[error("unknown token")]
+    Unknown,
+    /// The token exists, the key is not its key.
+    #[error("wrong key")]
+    WrongKey,
+    /// The token's life is over.
+    #[error("token has expired")]
+    Expired,
+    /// The token is switched off.
+    #[error("token is disabled")]
+    Disabled,
+    /// The token's user is switched off or gone.
+    #[error("user is disabled")]
+    UserDisabled,
+    /// We can't tell yet: too many slow hashes are being checked. Never a reason to call the credential bad.
+    #[error("too many slow hashes are being checked")]
+    Busy,
+    /// We can't tell: our store does not answer. Never a reason to call the credential bad.
+    #[error("token store is unreachable")]
+    StoreUnreachable(#[source] StoreError),
+    /// We can't tell: what our store holds of this token or user is damaged.
+    #[error("stored record is damaged")]
+    Corrupt(#[source] StoreError),
+}
+
+impl AuthnError {
+    /// Whose fault it is, as HTTP says it: 401 only when the caller's credential is bad.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::NoCredential
+            | Self::Malformed
+            | Self::Unknown
+            | Self::WrongKey
+            | Self::Expired
+            | Self::Disabled
+            | Self::UserDisabled => StatusCode::UNAUTHORIZED,
+            Self::Ambiguous => StatusCode::BAD_REQUEST,
+            Self::Busy | Self::StoreUnreachable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Corrupt(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// The error as the metric and the log name it.
+    pub fn result(&self) -> AuthenticationResult {
+        match self {
+            Self::NoCredential => AuthenticationResult::NoCredential,
+            Self::Malformed => AuthenticationResult::Malformed,
+            Self::Ambiguous => AuthenticationResult::Ambiguous,
+            Self::Unknown => AuthenticationResult::Unknown,
+            Self::WrongKey => AuthenticationResult::WrongKey,
+            Self::Expired => AuthenticationResult::Expired,
+            Self::Disabled => AuthenticationResult::Disabled,
+            Self::UserDisabled => AuthenticationResult::UserDisabled,
+            Self::Busy => AuthenticationResult::Busy,
+            Self::StoreUnreachable(_) | Self::Corrupt(_) => AuthenticationResult::StoreError,
+        }
+    }
+}
+
+impl From<StoreError> for AuthnError {
+    fn from(error: StoreError) -> Self {
+        if matches!(error, StoreError::Corrupt { .. }) {
+            Self::Corrupt(error)
+        } else {
+            Self::StoreUnreachable(error)
+        }
+    }
+}
