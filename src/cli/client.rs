@@ -17,6 +17,7 @@ use crate::secret::Secret;
 pub(super) struct Client {
     agent: Agent,
     server: String,
+    trust: Trust,
     token: Option<Secret>,
 }
 
@@ -30,25 +31,20 @@ struct ErrorObject {
 impl Client {
     /// A client without a session.
     pub(super) fn anonymous(server: &str, trust: &Trust) -> Self {
-        let config = Agent::config_builder()
-            .https_only(true)
-            .http_status_as_error(false)
-            // Nothing of the API moves, and a credential must not follow a redirect.
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .timeout_connect(Some(Duration::from_secs(10)))
-            .timeout_global(Some(Duration::from_mins(1)))
-            .user_agent(concat!("portcullis/", env!("CARGO_PKG_VERSION")))
-            .tls_config(trust.tls_config());
-        Self { agent: config.build().new_agent(), server: server.to_owned(), token: None }
+        let agent = agent(trust, Duration::from_mins(1));
+        Self { agent, server: server.to_owned(), trust: trust.clone(), token: None }
     }
 
     /// A client with the session of the profile.
     pub(super) fn of_profile(options: &TrustOptions) -> Result<Self, CliError> {
         let profile = Profile::load()?;
         let trust = options.trust(profile.certificate_authority.as_deref())?;
-        let client = Self::anonymous(&profile.server, &trust);
-        Ok(Self { token: Some(profile.token), ..client })
+        Ok(Self::anonymous(&profile.server, &trust).with_token(profile.token))
+    }
+
+    /// The same with another credential.
+    pub(super) fn with_token(self, token: Secret) -> Self {
+        Self { token: Some(token), ..self }
     }
 
     /// The server's URL.
@@ -140,11 +136,7 @@ impl Client {
             Ok(ErrorObject { code: Some(code), message }) => {
                 CliError::Refused { status, message: message.unwrap_or_else(|| "refused".to_owned()), code }
             }
-            _ => CliError::Refused {
-                status,
-                code: "no API error".to_owned(),
-                message: format!("{} refused the request", self.server),
-            },
+            _ => CliError::UnexpectedRefusal { server: self.server.clone(), status },
         }
     }
 
@@ -154,18 +146,26 @@ impl Client {
             ureq::Error::Io(error) => error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()),
             _ => None,
         };
-        match tls {
-            // A bad signature too: self-made authorities of two servers share their name and not their key. And a
-            // general error, which is the verifier's when this machine has no authorities, as in an empty container.
-            Some(
-                rustls::Error::InvalidCertificate(
-                    rustls::CertificateError::UnknownIssuer | rustls::CertificateError::BadSignature,
-                )
-                | rustls::Error::General(_),
-            ) => CliError::UnknownAuthority(self.server.clone()),
-            _ => CliError::Unreachable { server: self.server.clone(), source: Box::new(error) },
+        let server = self.server.clone();
+        match tls.map(|error| self.trust.complaint(error)) {
+            Some(Some(complaint)) => complaint(server),
+            _ => CliError::Unreachable { server, source: Box::new(error) },
         }
     }
+}
+
+fn agent(trust: &Trust, patience: Duration) -> Agent {
+    let config = Agent::config_builder()
+        .https_only(true)
+        .http_status_as_error(false)
+        // Nothing of the API moves, and a credential must not follow a redirect.
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .timeout_connect(Some(patience.min(Duration::from_secs(10))))
+        .timeout_global(Some(patience))
+        .user_agent(concat!("portcullis/", env!("CARGO_PKG_VERSION")))
+        .tls_config(trust.tls_config());
+    config.build().new_agent()
 }
 
 /// A text as one value of a URL's query.

@@ -48,8 +48,29 @@ pub(super) enum CliError {
          (a server that made its own keeps it as ca.crt in its data directory)"
     )]
     UnknownAuthority(String),
+    /// The server's certificate is from another authority than the one that was given or is remembered.
+    #[error(
+        "the certificate of {0} is not from the authority that is believed for it: should the server have a new one, \
+         get its certificate from somebody you trust and run `portcullis login {0} --ca-file FILE`"
+    )]
+    OtherAuthority(String),
+    /// The server's certificate is good, and not for the name in the URL.
+    #[error(
+        "the certificate of {0} is for other names: use one of these, or have this one added to the certificate \
+         (tls.serverNames for one that the server made itself)"
+    )]
+    OtherName(String),
+    /// The server's certificate is not good at this time.
+    #[error(
+        "the certificate of {0} has expired or is not valid yet: compare this machine's clock, then ask the operator \
+         of the server to renew it"
+    )]
+    NotValidNow(String),
+    /// What answers is no TLS.
+    #[error("{0} does not answer with TLS: check the port, and what stands between")]
+    NoTls(String),
     /// No answer, or none that is HTTP.
-    #[error("cannot reach {server}")]
+    #[error("cannot reach {server} (is it running, and is the URL right?)")]
     Unreachable {
         /// The server.
         server: String,
@@ -60,6 +81,12 @@ pub(super) enum CliError {
     /// The server doesn't accept the session.
     #[error("the session is no longer good: run `portcullis login {0}`")]
     SessionEnded(String),
+    /// The server takes neither this name with this password nor tells which of them is wrong.
+    #[error(
+        "name or password is wrong: try again, or have an administrator set a new one with `portcullis user \
+         set-password NAME`"
+    )]
+    WrongPassword,
     /// The API refused the request.
     #[error("{message} ({status} {code})")]
     Refused {
@@ -69,6 +96,14 @@ pub(super) enum CliError {
         code: String,
         /// The API's explanation.
         message: String,
+    },
+    /// A refusal that the API would not give.
+    #[error("{server} does not answer like a Portcullis server (status {status}): check its URL")]
+    UnexpectedRefusal {
+        /// The server.
+        server: String,
+        /// The status.
+        status: u16,
     },
     /// An answer that the API would not give.
     #[error("{0} does not answer like a Portcullis server: {1}")]

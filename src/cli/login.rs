@@ -1,7 +1,7 @@
 //! `portcullis login`: a password becomes a session, which is kept in the profile.
 
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::client::Client;
 use super::error::CliError;
@@ -42,13 +42,7 @@ impl Login {
         };
         let password = self.password.current(&user)?;
         let client = Client::anonymous(&server, &trust);
-        let credentials = json!({
-            "username": user,
-            "password": password.expose(),
-            "description": "portcullis login",
-            "responseType": "json",
-        });
-        let answer = client.post("/v3-public/localProviders/local?action=login", Some(&credentials))?;
+        let answer = log_in(&client, &user, &password, "json", "portcullis login")?;
         let token = Secret::new(client.text(&answer, "token")?);
         Profile { server, certificate_authority: trust.remembered(), user, token }.save().map(|()| {
             output::remark(&format!("Logged in to {}.", client.server()));
@@ -56,8 +50,28 @@ impl Login {
     }
 }
 
+/// Logs in by password; the answer is the new token.
+pub(super) fn log_in(
+    client: &Client,
+    user: &str,
+    password: &Secret,
+    response_type: &str,
+    description: &str,
+) -> Result<Value, CliError> {
+    let credentials = json!({
+        "username": user,
+        "password": password.expose(),
+        "description": description,
+        "responseType": response_type,
+    });
+    match client.post("/v3-public/localProviders/local?action=login", Some(&credentials)) {
+        Err(CliError::Refused { status: 401, .. }) => Err(CliError::WrongPassword),
+        answer => answer,
+    }
+}
+
 /// The server's URL without a slash at its end; `https` if no scheme is given.
-fn server_url(text: &str) -> Result<String, CliError> {
+pub(super) fn server_url(text: &str) -> Result<String, CliError> {
     let usage =
         || CliError::Usage(format!("{text:?} is no https URL of a server, such as https://gate.example.org"));
     let full = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };

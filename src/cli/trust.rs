@@ -56,6 +56,38 @@ impl Trust {
         }
     }
 
+    /// What to tell of a TLS failure that has a next step.
+    pub(super) fn complaint(&self, error: &rustls::Error) -> Option<fn(String) -> CliError> {
+        use rustls::CertificateError as Certificate;
+        let rustls::Error::InvalidCertificate(reason) = error else {
+            return match error {
+                rustls::Error::InvalidMessage(_) => Some(CliError::NoTls),
+                // The verifier's when this machine has no authorities, as in an empty container.
+                rustls::Error::General(_) => Some(self.unknown_authority()),
+                _ => None,
+            };
+        };
+        match reason {
+            // A bad signature too: self-made authorities of two servers share their name and not their key.
+            Certificate::UnknownIssuer | Certificate::BadSignature => Some(self.unknown_authority()),
+            Certificate::NotValidForName | Certificate::NotValidForNameContext { .. } => {
+                Some(CliError::OtherName)
+            }
+            Certificate::Expired
+            | Certificate::ExpiredContext { .. }
+            | Certificate::NotValidYet
+            | Certificate::NotValidYetContext { .. } => Some(CliError::NotValidNow),
+            _ => None,
+        }
+    }
+
+    fn unknown_authority(&self) -> fn(String) -> CliError {
+        match self {
+            Self::Authority(_) => CliError::OtherAuthority,
+            Self::System | Self::Anybody => CliError::UnknownAuthority,
+        }
+    }
+
     /// The TLS settings of a client.
     pub(super) fn tls_config(&self) -> TlsConfig {
         let builder = TlsConfig::builder()
@@ -80,7 +112,12 @@ impl Trust {
 /// The certificates of a PEM file, and nothing else that may be in it: a key would end up in the profile.
 fn read_authority(path: &Path) -> Result<String, CliError> {
     let bytes = std::fs::read(path).map_err(|error| CliError::File(path.to_owned(), error))?;
-    let text = String::from_utf8_lossy(&bytes);
+    certificates(&bytes).ok_or_else(|| CliError::NoCertificate(path.to_owned()))
+}
+
+/// The certificates of a PEM text; none if it has none, or ends in the middle of one.
+pub(super) fn certificates(pem: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(pem);
     let mut kept = String::new();
     let mut inside = false;
     for line in text.lines() {
@@ -92,7 +129,7 @@ fn read_authority(path: &Path) -> Result<String, CliError> {
         inside &= line.trim() != END;
     }
     let found = parse_pem(kept.as_bytes()).any(|item| matches!(item, Ok(PemItem::Certificate(_))));
-    if found && !inside { Ok(kept) } else { Err(CliError::NoCertificate(path.to_owned())) }
+    (found && !inside).then_some(kept)
 }
 
 const BEGIN: &str = "-----BEGIN CERTIFICATE-----";

@@ -1,9 +1,12 @@
 //! Login, logout, and which servers are believed.
 
+use std::io::Write;
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 
 use serde_json::json;
 
+use crate::certificates::Identity;
 use crate::command::{SESSION, User, stub_with};
 use crate::stub::{Stub, error, json as answer};
 
@@ -57,9 +60,46 @@ fn a_server_of_an_unknown_authority_is_told_nothing() {
     let login = ["login", &url, "--username", "alice", "--password-stdin", "--ca-file", "other.crt"];
     let login = user.run_with_input(&login, "hunter2\n");
     assert_eq!(login.code, 1);
-    assert!(login.stderr.contains("unknown authority"), "{}", login.stderr);
+    assert!(login.stderr.contains("not from the authority that is believed"), "{}", login.stderr);
     assert!(stub.requests().is_empty());
     assert!(!user.profile().exists());
+}
+
+#[test]
+fn what_keeps_the_server_out_of_reach_is_told_with_the_next_step() {
+    let identity = Identity::for_names(&["gate.example.org"]);
+    let stub = Stub::start_as(identity, |_| error(500, "ServerError", "unreachable"));
+    let user = User::new();
+    std::fs::write(user.file("ca.crt"), &stub.ca_pem).unwrap();
+    let login = |url: &str| {
+        let arguments = ["login", url, "--username", "alice", "--password-stdin", "--ca-file", "ca.crt"];
+        user.run_with_input(&arguments, "hunter2\n")
+    };
+    let without_tls = TcpListener::bind("127.0.0.1:0").unwrap();
+    let plain = format!("https://{}", without_tls.local_addr().unwrap());
+    std::thread::spawn(move || {
+        let mut stream = without_tls.accept().unwrap().0;
+        stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").unwrap();
+        // Until the client has hung up: a reset would take the answer from it.
+        std::io::copy(&mut stream, &mut std::io::sink()).unwrap();
+    });
+    // A port that was free a moment ago.
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    for (url, told) in [
+        (stub.url().as_str(), "is for other names: use one of these"),
+        (&plain, "does not answer with TLS: check the port"),
+        (&format!("https://{closed}"), "is it running, and is the URL right?"),
+    ] {
+        let outcome = login(url);
+        assert_eq!(outcome.code, 1, "{outcome:?}");
+        assert!(outcome.stderr.contains(told), "{url}: {}", outcome.stderr);
+    }
+    assert!(stub.requests().is_empty());
+
+    let other = Stub::start(|_| (404, "", "<html>".to_owned()));
+    std::fs::write(user.file("ca.crt"), &other.ca_pem).unwrap();
+    let outcome = login(&other.url());
+    assert!(outcome.stderr.contains("(status 404): check its URL"), "{}", outcome.stderr);
 }
 
 #[test]
@@ -97,14 +137,15 @@ fn a_key_beside_the_certificate_does_not_reach_the_profile() {
 }
 
 #[test]
-fn a_wrong_password_is_reported_in_the_words_of_the_api() {
+fn a_wrong_password_says_what_can_be_done() {
     let stub = Stub::start(|_| error(401, "Unauthorized", "authentication failed"));
     let user = User::new();
     std::fs::write(user.file("ca.crt"), &stub.ca_pem).unwrap();
     let login = ["login", &stub.url(), "--username", "alice", "--password-stdin", "--ca-file", "ca.crt"];
     let outcome = user.run_with_input(&login, "wrong\n");
     assert_eq!((outcome.code, outcome.stdout.as_str()), (1, ""));
-    assert_eq!(outcome.stderr, "error: authentication failed (401 Unauthorized)\n");
+    assert!(outcome.stderr.starts_with("error: name or password is wrong: "), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("portcullis user set-password"), "{}", outcome.stderr);
     assert!(!user.profile().exists());
 
     let silent = user.run_with_input(&login, "");

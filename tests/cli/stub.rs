@@ -29,7 +29,11 @@ pub(crate) struct Stub {
 
 impl Stub {
     pub(crate) fn start(answer: impl Fn(&Request) -> Answer + Send + 'static) -> Self {
-        let identity = Identity::for_loopback();
+        Self::start_as(Identity::for_loopback(), answer)
+    }
+
+    /// With a certificate of its own.
+    pub(crate) fn start_as(identity: Identity, answer: impl Fn(&Request) -> Answer + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let requests = Arc::new(Mutex::new(Vec::new()));

@@ -17,10 +17,16 @@ pub(crate) struct Identity {
 impl Identity {
     /// A fresh authority and a certificate of it for 127.0.0.1.
     pub(crate) fn for_loopback() -> Self {
+        Self::for_names(&["127.0.0.1", "localhost"])
+    }
+
+    /// A fresh authority and a certificate of it for these names.
+    pub(crate) fn for_names(names: &[&str]) -> Self {
         let mut ca = CertificateParams::new(Vec::new()).unwrap();
         ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let ca = CertifiedIssuer::self_signed(ca, KeyPair::generate().unwrap()).unwrap();
-        let mut leaf = CertificateParams::new(vec!["127.0.0.1".to_owned(), "localhost".to_owned()]).unwrap();
+        let mut leaf =
+            CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap();
         leaf.insert_extended_key_usage(ExtendedKeyUsagePurpose::ServerAuth);
         let key = KeyPair::generate().unwrap();
         let certificate = leaf.signed_by(&key, &ca).unwrap();
