@@ -16,6 +16,7 @@ pub struct Client {
     pub messages: Arc<MessageCheck>,
     /// Notified when the connection is to end after the requests it has.
     pub go_away: Notify,
+    warned: AtomicBool,
     _permit: OwnedSemaphorePermit,
     _gauge: ConnectionGauge,
 }
@@ -28,7 +29,13 @@ impl Client {
         permit: OwnedSemaphorePermit,
         gauge: ConnectionGauge,
     ) -> Self {
-        Self { address, messages, go_away: Notify::new(), _permit: permit, _gauge: gauge }
+        let warned = AtomicBool::new(false);
+        Self { address, messages, go_away: Notify::new(), warned, _permit: permit, _gauge: gauge }
+    }
+
+    /// Whether the client may be warned of something on this connection: true once.
+    pub(super) fn may_warn(&self) -> bool {
+        !self.warned.swap(true, Ordering::Relaxed)
     }
 }
 

@@ -8,6 +8,7 @@ mod error;
 mod message;
 mod route;
 mod tunnel;
+mod warning;
 
 use std::sync::Arc;
 
@@ -109,10 +110,14 @@ async fn forward(
         headers,
         body,
     );
-    match upgrade {
-        Some(upgrade) => Box::pin(open_tunnel(gate, &route, request, upgrade, on_upgrade, &info)).await,
-        None => exchange(gate, &route, request, &info).await,
+    let mut forwarded = match upgrade {
+        Some(upgrade) => Box::pin(open_tunnel(gate, &route, request, upgrade, on_upgrade, &info)).await?,
+        None => exchange(gate, &route, request, &info).await?,
+    };
+    if let Forwarded::Answer(answer, _) = &mut forwarded {
+        warning::add(answer.response.headers_mut(), &authenticated.token().record, client);
     }
+    Ok(forwarded)
 }
 
 /// A request and its answer.

@@ -44,4 +44,5 @@ mod truncation;
 mod tunnels;
 mod upgrades;
 mod upstream;
+mod warnings;
 mod watches;
