@@ -16,6 +16,7 @@ pub mod proxy;
 mod random;
 pub mod secret;
 pub mod server;
+pub mod setting;
 pub mod store;
 pub mod telemetry;
 pub mod token;

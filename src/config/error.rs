@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::source::Origin;
+use crate::setting::SettingError;
 
 /// One mistake, with the key and what would be right.
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +73,9 @@ pub enum ConfigError {
         /// Why not.
         reason: &'static str,
     },
+    /// Two settings of the environment that can't go together.
+    #[error("environment: {0}")]
+    Settings(SettingError),
 }
 
 /// All mistakes of a configuration; never empty. Prints one a line.

@@ -8,6 +8,7 @@ mod error;
 mod file;
 mod key;
 mod resolution;
+mod settings;
 mod source;
 mod table;
 #[cfg(test)]
@@ -25,6 +26,8 @@ pub use source::{ConfigFile, Host, Origin, Sources};
 pub use table::KEYS;
 pub use value::{Expected, duration};
 
+use crate::setting::Values;
+
 /// The value of `apiVersion` in a configuration file.
 pub const API_VERSION: &str = "portcullis.dev/v1alpha1";
 
@@ -40,6 +43,10 @@ pub struct Config {
     pub admin_listen: SocketAddr,
     /// Where the database and the self-made certificate authority live.
     pub data_dir: PathBuf,
+    /// Where backups of the database are written; never inside `data_dir`.
+    pub backup_dir: PathBuf,
+    /// Whether the keys of tokens are stored as hashes. `Some(false)` counts at the first start only.
+    pub token_hashing: Option<bool>,
     /// How clients reach us, as it is written into kubeconfigs; `None` derives it from `listen`.
     pub server_url: Option<String>,
     /// The certificate to serve; `None` makes a certificate authority of our own in `data_dir`.
@@ -56,6 +63,8 @@ pub struct Config {
     pub limits: Limits,
     /// What is logged, and how.
     pub log: Log,
+    /// The settings that the environment fixes; they have no key in a file, as administrators set them by the API.
+    pub settings: Values,
 }
 
 /// A certificate chain and its private key, both PEM.
@@ -140,6 +149,8 @@ impl Config {
             listen: nowhere,
             admin_listen: nowhere,
             data_dir: PathBuf::new(),
+            backup_dir: PathBuf::new(),
+            token_hashing: None,
             server_url: None,
             tls: None,
             server_names: Vec::new(),
@@ -148,6 +159,7 @@ impl Config {
             workers: 1,
             limits: Limits::default(),
             log: Log { format: LogFormat::Json, level: String::new(), access: true },
+            settings: Values::new(),
         }
     }
 }

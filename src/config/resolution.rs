@@ -1,13 +1,15 @@
 //! Which source wins for each key, and what is wrong with all of them together.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 
 use super::error::{ConfigError, ConfigErrors};
 use super::file;
 use super::key::{DefaultValue, Draft, Given, Key, Kind};
 use super::source::{CONFIG_VARIABLE, Origin, Sources, VARIABLE_PREFIX};
-use super::{API_VERSION, Config, KEYS, KIND, TlsFiles};
+use super::{API_VERSION, Config, KEYS, KIND, TlsFiles, settings};
+use crate::setting::{ENVIRONMENT_PREFIX, Setting};
 
 /// A configuration together with where each of its values came from.
 #[derive(Debug)]
@@ -49,7 +51,8 @@ impl Resolution {
             }
             values.push(value);
         }
-        let config = finish(draft, &mut errors);
+        let mut config = finish(draft, &mut errors);
+        config.settings = settings::of(&sources.environment, &mut errors);
         ConfigErrors::check(errors)?;
         Ok(Self { config, values })
     }
@@ -72,6 +75,7 @@ impl Resolution {
                 None => format!("{indent}{name}:  # not set"),
             });
         }
+        lines.extend(settings::describe(&self.config.settings));
         lines.push(String::new());
         lines.join("\n")
     }
@@ -154,23 +158,47 @@ fn finish(draft: Draft, errors: &mut Vec<ConfigError>) -> Config {
             reason: "need different ports: probes and metrics must not be reachable for clients",
         });
     }
+    if unset(&config.backup_dir) {
+        config.backup_dir = sibling(&config.data_dir);
+    }
+    if !unset(&config.data_dir) && config.backup_dir.starts_with(&config.data_dir) {
+        errors.push(ConfigError::Conflict {
+            keys: "backupDir, dataDir",
+            reason: "backups must be outside the data directory: who loses it must not lose them too",
+        });
+    }
     config
+}
+
+/// `<dir>-backups`, beside `dir`.
+fn sibling(dir: &Path) -> PathBuf {
+    let mut name = dir.file_name().unwrap_or(OsStr::new("portcullis")).to_owned();
+    name.push("-backups");
+    dir.parent().unwrap_or(Path::new("/")).join(name)
 }
 
 /// Variables that look like misspelt ones of ours. Others that begin with our prefix are let be: Kubernetes sets
 /// `PORTCULLIS_PORT`, `PORTCULLIS_SERVICE_HOST` and more in every pod beside a service called `portcullis`.
-fn near_misses(environment: &BTreeMap<String, String>) -> impl Iterator<Item = ConfigError> {
-    let known = || KEYS.iter().map(|key| key.environment).chain([CONFIG_VARIABLE]);
-    let ours = environment.keys().filter(|name| name.starts_with(VARIABLE_PREFIX));
-    ours.filter(move |name| !known().any(|variable| variable == *name)).filter_map(move |name| {
+fn near_misses(environment: &BTreeMap<String, String>) -> Vec<ConfigError> {
+    let settings: Vec<String> = Setting::ALL.into_iter().map(Setting::environment).collect();
+    let known = || {
+        let keys = KEYS.iter().map(|key| key.environment).chain([CONFIG_VARIABLE]);
+        keys.chain(settings.iter().map(String::as_str))
+    };
+    let mut errors = Vec::new();
+    for name in environment.keys().filter(|name| name.starts_with(VARIABLE_PREFIX)) {
+        if known().any(|variable| variable == name) {
+            continue;
+        }
         let of_a_service = name.contains("_SERVICE_") || name.contains("_PORT");
-        let suggestion = closest(name, known()).filter(|_| !of_a_service)?;
-        Some(ConfigError::Unknown {
-            key: name.clone(),
-            origin: Origin::Environment(name.clone()),
-            suggestion: Some(suggestion.to_owned()),
-        })
-    })
+        let suggestion = closest(name, known()).filter(|_| !of_a_service).map(str::to_owned);
+        // Nobody but us has settings: one that is not known is a mistake, however far from all that are.
+        if suggestion.is_some() || name.starts_with(ENVIRONMENT_PREFIX) {
+            let origin = Origin::Environment(name.clone());
+            errors.push(ConfigError::Unknown { key: name.clone(), origin, suggestion });
+        }
+    }
+    errors
 }
 
 fn yaml_value(kind: Kind, given: &Given) -> String {

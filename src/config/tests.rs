@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use super::*;
+use crate::setting::Setting;
 
 /// For each kind a value that every key of that kind takes, and one that none takes.
 fn examples(key: &Key) -> (&'static str, &'static str) {
@@ -271,6 +272,62 @@ fn what_check_config_prints_is_a_configuration_that_gives_the_same() {
     let mut again = Sources { host: sources.host, ..Sources::default() };
     again.file = Some(ConfigFile { path: PathBuf::from("printed.yaml"), text: printed });
     assert_eq!(Config::resolve(&again).unwrap(), resolution.config);
+}
+
+#[test]
+fn settings_of_the_environment_are_checked_like_keys() {
+    let mut sources = sources();
+    let mut set = |name: &str, value: &str| {
+        sources.environment.insert(format!("PORTCULLIS_SETTING_{name}"), value.to_owned());
+        sources.clone()
+    };
+    set("SERVER_URL", "");
+    let good = set("AUTH_TOKEN_MAX_TTL_MINUTES", "060");
+    let resolution = Resolution::of(&good).unwrap();
+    let expected = Values::from([(Setting::TokenMaxTtl, "60".to_owned())]);
+    assert_eq!(resolution.config.settings, expected, "an empty variable is an absent one");
+    let line =
+        "\n# auth-token-max-ttl-minutes: 60  # environment PORTCULLIS_SETTING_AUTH_TOKEN_MAX_TTL_MINUTES\n";
+    assert!(resolution.to_yaml().contains(line));
+
+    let conflict = set("KUBECONFIG_DEFAULT_TOKEN_TTL_MINUTES", "61");
+    assert!(
+        matches!(errors(&conflict).as_slice(), [error] if error.contains("(61)") && error.contains("(60)")),
+        "{:?}",
+        errors(&conflict)
+    );
+    set("KUBECONFIG_DEFAULT_TOKEN_TTL_MINUTES", "60");
+    set("PASSWORD_MIN_LENGTH", "many");
+    set("PASSWORD_MIN_LENGHT", "12");
+    let bad = set("NOTHING_OF_THE_KIND", "1");
+    let mut found = errors(&bad);
+    found.sort();
+    let expected = [
+        "PORTCULLIS_SETTING_NOTHING_OF_THE_KIND (environment PORTCULLIS_SETTING_NOTHING_OF_THE_KIND): unknown",
+        "PORTCULLIS_SETTING_PASSWORD_MIN_LENGHT (environment PORTCULLIS_SETTING_PASSWORD_MIN_LENGHT): unknown, did you mean PORTCULLIS_SETTING_PASSWORD_MIN_LENGTH?",
+        "password-min-length (environment PORTCULLIS_SETTING_PASSWORD_MIN_LENGTH): expected a whole number from 8 to 128, not \"many\"",
+    ];
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn backups_are_kept_beside_the_data_and_never_within() {
+    for (data, given, expected) in [
+        ("/var/lib/portcullis", "", Some("/var/lib/portcullis-backups")),
+        ("/var/lib/portcullis/", "", Some("/var/lib/portcullis-backups")),
+        ("data", "", Some("data-backups")),
+        ("/", "", None),
+        ("/data", "/backups", Some("/backups")),
+        ("/data", "/data/backups", None),
+        ("/data", "/data", None),
+        ("/data", "/data2", Some("/data2")),
+    ] {
+        let mut sources = sources();
+        sources.flags.insert("dataDir", data.into());
+        sources.environment.insert("PORTCULLIS_BACKUP_DIR".into(), given.into());
+        let dir = Config::resolve(&sources).ok().map(|config| config.backup_dir);
+        assert_eq!(dir, expected.map(PathBuf::from), "{data} {given}");
+    }
 }
 
 #[test]

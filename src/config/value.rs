@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::LogFormat;
 use super::key::Given;
 use crate::identity::{Group, RESERVED_PREFIX};
+use crate::setting::{Setting, SettingError};
 
 /// What a value should have been: the second half of "expected …".
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,16 +102,17 @@ pub(super) fn log_format(given: &Given) -> Result<LogFormat, Expected> {
     Ok(if choice(given, &["json", "text"])? == "json" { LogFormat::Json } else { LogFormat::Text })
 }
 
-/// An origin: `https`, a host, perhaps a port. A path would have to be cut off again by every route.
+/// An origin, as the setting of the same meaning takes it.
 pub(super) fn origin(given: &Given) -> Result<String, Expected> {
-    let expected = || Expected("an https URL without a path, such as https://gate.example.org".into());
-    let uri: http::Uri = one(given)?.parse().map_err(|_| expected())?;
-    let authority = uri.authority().ok_or_else(expected)?.as_str();
-    let bare = uri.path_and_query().is_none_or(|path| path.as_str() == "/");
-    if uri.scheme_str() != Some("https") || !bare || authority.contains('@') {
-        return Err(expected());
-    }
-    Ok(format!("https://{authority}"))
+    setting(Setting::ServerUrl, one(given)?)
+}
+
+/// The value of a setting.
+pub(super) fn setting(setting: Setting, text: &str) -> Result<String, Expected> {
+    setting.check(text).map_err(|error| match error {
+        SettingError::Invalid { expected, .. } => Expected(expected),
+        SettingError::KubeconfigExceedsMax { .. } => Expected(error.to_string()),
+    })
 }
 
 /// Names for a certificate: host names and IP addresses.

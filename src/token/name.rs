@@ -4,6 +4,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::TokenKind;
 use crate::identity::UserId;
 use crate::random::random_characters;
 
@@ -13,17 +14,6 @@ const MAX_NAME_BYTES: usize = 253;
 /// A token's name: a DNS-1123 subdomain, so that it can be an object's name in a cluster.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct TokenName(Arc<str>);
-
-/// What a token is for. The kind decides the name's prefix and, in policy, lifetime and rights.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum TokenKind {
-    /// Made by a login with a password; ends with the session.
-    Session,
-    /// Made on purpose by its owner, for a program.
-    ApiKey,
-    /// Carried by a kubeconfig that was handed out.
-    Kubeconfig,
-}
 
 /// Why a text is not a token's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -40,11 +30,9 @@ impl TokenName {
     pub fn generate(kind: TokenKind, owner: &UserId) -> Result<Self, getrandom::Error> {
         let suffix = random_characters::<5>()?;
         let suffix = suffix.iter().map(|byte| char::from(*byte));
-        let prefix = match kind {
-            TokenKind::Session | TokenKind::ApiKey => "token-".to_owned(),
-            TokenKind::Kubeconfig => format!("kubeconfig-{owner}"),
-        };
-        Ok(Self(prefix.chars().chain(suffix).collect::<String>().into()))
+        let rules = kind.rules();
+        let owner = if rules.names_owner { owner.as_str() } else { "" };
+        Ok(Self(rules.prefix.chars().chain(owner.chars()).chain(suffix).collect::<String>().into()))
     }
 
     /// The name as text.
@@ -81,34 +69,20 @@ impl fmt::Debug for TokenName {
     }
 }
 
-impl TokenKind {
-    /// The kind as it is stored and shown.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Session => "session",
-            Self::ApiKey => "api-key",
-            Self::Kubeconfig => "kubeconfig",
-        }
-    }
-
-    /// The kind that [`as_str`](Self::as_str) gives this text for.
-    pub fn from_text(text: &str) -> Option<Self> {
-        [Self::Session, Self::ApiKey, Self::Kubeconfig].into_iter().find(|kind| kind.as_str() == text)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_generated_name_says_its_kind_and_owner() {
+    fn a_generated_name_is_its_kinds_pattern_and_five_random_letters() {
         let owner = UserId::try_from("user-bcdfg").unwrap();
-        let name = TokenName::generate(TokenKind::ApiKey, &owner).unwrap();
-        assert_eq!((&name.as_str()[..6], name.as_str().len()), ("token-", 11));
-        let name = TokenName::generate(TokenKind::Kubeconfig, &owner).unwrap();
-        assert_eq!((&name.as_str()[..21], name.as_str().len()), ("kubeconfig-user-bcdfg", 26));
-        assert_eq!(TokenName::try_from(name.as_str()), Ok(name));
+        for kind in TokenKind::ALL {
+            let name = TokenName::generate(kind, &owner).unwrap();
+            let (start, random) = name.as_str().split_at(name.as_str().len() - 5);
+            assert_eq!(start, kind.rules().pattern.replace("<userId>", "user-bcdfg"), "{kind:?}");
+            assert!(random.bytes().all(|byte| crate::random::ALPHABET.contains(&byte)));
+            assert_eq!(TokenName::try_from(name.as_str()), Ok(name));
+        }
     }
 
     #[test]
@@ -117,13 +91,5 @@ mod tests {
             assert_eq!(TokenName::try_from(text), Err(NameError), "{text:?}");
         }
         assert!(TokenName::try_from("a".repeat(253).as_str()).is_ok());
-    }
-
-    #[test]
-    fn every_kind_is_read_back_from_its_text() {
-        for kind in [TokenKind::Session, TokenKind::ApiKey, TokenKind::Kubeconfig] {
-            assert_eq!(TokenKind::from_text(kind.as_str()), Some(kind));
-        }
-        assert_eq!(TokenKind::from_text("other"), None);
     }
 }

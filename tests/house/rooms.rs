@@ -3,7 +3,7 @@
 /// The rooms by level, lowest first. A room imports only from lower levels, never from its neighbours.
 pub(crate) const LEVELS: &[&[&str]] = &[
     &["secret", "clock", "random", "kube"],
-    &["identity"],
+    &["identity", "setting"],
     &["token", "user", "config"],
     &["store"],
     &["authority", "telemetry"],
