@@ -1,6 +1,6 @@
 //! Who is asking: from what a request presents to the proof that a token of ours vouches for it.
 //!
-//! Only this room makes an [`Authenticated`]; a request that has none reaches no cluster.
+//! Only this room makes an [`Authenticated`]; a request that has none reaches no cluster and has no say in the API.
 
 mod cached;
 mod error;
@@ -16,7 +16,7 @@ use std::sync::Arc;
 pub use cached::{CachedToken, CachedUser};
 pub use error::AuthnError;
 pub use presented::{BEARER_PROTOCOL_PREFIX, Presented};
-pub use proof::Authenticated;
+pub use proof::{Authenticated, MetricsReader, Scope};
 pub use records::Records;
 
 use crate::clock;
@@ -38,14 +38,15 @@ impl Authenticator {
         Ok(Self { records, keys: KeyCheck::new()?, telemetry })
     }
 
-    /// Checks `presented` against the records as they are now: key, expiry, and that token and user are enabled.
-    pub async fn authenticate(&self, presented: Presented) -> Result<Authenticated, AuthnError> {
+    /// Checks `presented` against the records as they are now: key, expiry, and that token and user are enabled. Says
+    /// what it is good for.
+    pub async fn authenticate(&self, presented: Presented) -> Result<Scope, AuthnError> {
         let checked = self.check(presented).await;
         self.telemetry.metrics.count_authentication(AuthenticationResult::from(&checked));
         checked
     }
 
-    async fn check(&self, presented: Presented) -> Result<Authenticated, AuthnError> {
+    async fn check(&self, presented: Presented) -> Result<Scope, AuthnError> {
         let Bearer { name, key } = presented.into_bearer();
         let Some(token) = self.records.token(&name).await? else {
             self.keys.pretend(&key);
@@ -63,12 +64,12 @@ impl Authenticator {
         }
         let user = self.records.user(&token.record.user_id).await?;
         let user = user.filter(|user| user.enabled).ok_or(AuthnError::UserDisabled)?;
-        Ok(Authenticated::vouched(user, token))
+        Ok(Scope::vouched(user, token))
     }
 }
 
-impl From<&Result<Authenticated, AuthnError>> for AuthenticationResult {
-    fn from(result: &Result<Authenticated, AuthnError>) -> Self {
+impl From<&Result<Scope, AuthnError>> for AuthenticationResult {
+    fn from(result: &Result<Scope, AuthnError>) -> Self {
         match result {
             Ok(_) => Self::Ok,
             Err(error) => error.result(),

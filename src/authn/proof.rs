@@ -1,22 +1,57 @@
-//! The proof that a request was authenticated. Its fields are private to this file and it has one constructor, so
+//! The proofs that a request was authenticated. Their fields are private to this file and they have one constructor, so
 //! that a search for `vouched` shows everyone who vouches.
 
 use std::sync::Arc;
 
 use super::{CachedToken, CachedUser};
+use crate::token::TokenKind;
 
-/// A token of ours was presented with its key, is alive, and its user is enabled.
+/// What a token that was presented with its key, is alive, and whose user is enabled, is good for.
+pub enum Scope {
+    /// Whatever its user may do.
+    User(Authenticated),
+    /// Reading our own metrics and nothing else.
+    Metrics(MetricsReader),
+}
+
+/// A token of ours was presented with its key, is alive, its user is enabled, and it is good for whatever the user may
+/// do. There is none for a token that is good for less.
 #[derive(Clone)]
 pub struct Authenticated {
     user: Arc<CachedUser>,
     token: Arc<CachedToken>,
 }
 
-impl Authenticated {
+/// Leave to read our own metrics.
+pub struct MetricsReader {
+    user: Arc<CachedUser>,
+}
+
+impl Scope {
     pub(super) fn vouched(user: Arc<CachedUser>, token: Arc<CachedToken>) -> Self {
-        Self { user, token }
+        match token.record.kind {
+            TokenKind::Telemetry => Self::Metrics(MetricsReader { user }),
+            TokenKind::Session
+            | TokenKind::ApiKey
+            | TokenKind::Kubeconfig
+            | TokenKind::KubectlShell
+            | TokenKind::Agent
+            | TokenKind::Compose
+            | TokenKind::Helm
+            | TokenKind::DrainNode => Self::User(Authenticated { user, token }),
+        }
     }
 
+    /// The user the token belongs to: for the log, which says so also of what is refused.
+    pub fn user(&self) -> &CachedUser {
+        match self {
+            Self::User(authenticated) => &authenticated.user,
+            Self::Metrics(reader) => &reader.user,
+        }
+    }
+}
+
+impl Authenticated {
     /// The user the token belongs to.
     pub fn user(&self) -> &Arc<CachedUser> {
         &self.user

@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
-use super::{Authenticated, CachedToken, CachedUser};
+use super::{Authenticated, CachedToken, CachedUser, Scope};
 use crate::token::TokenRecord;
 use crate::user::UserRecord;
 
 /// The proof that a request of `user` came with `token`, without either having been checked.
 pub(crate) fn authenticated(user: UserRecord, token: TokenRecord) -> Authenticated {
-    Authenticated::vouched(Arc::new(CachedUser::new(user)), Arc::new(CachedToken::new(token)))
+    match Scope::vouched(Arc::new(CachedUser::new(user)), Arc::new(CachedToken::new(token))) {
+        Scope::User(authenticated) => authenticated,
+        Scope::Metrics(_) => panic!("the token is good for metrics alone"),
+    }
 }

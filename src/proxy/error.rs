@@ -33,6 +33,9 @@ pub enum ProxyError {
     /// A cluster that we don't have.
     #[error("unknown cluster")]
     UnknownCluster,
+    /// A token that is good for our own metrics alone was presented for something else.
+    #[error("the token is good for metrics alone")]
+    MetricsAlone,
     /// The request is not authenticated.
     #[error(transparent)]
     Authentication(#[from] AuthnError),
@@ -124,6 +127,9 @@ impl ProxyError {
                 client(431, "the request header is too large", "header_too_large").closing()
             }
             Self::UnknownCluster => client(404, "there is no such cluster", "unknown_cluster"),
+            Self::MetricsAlone => {
+                client(403, "a telemetry token reads GET /metrics and nothing else", "metrics_alone")
+            }
             Self::Authentication(error) => authentication(error),
             Self::Header(error) => header(error),
             Self::Upstream(error) => upstream(error),

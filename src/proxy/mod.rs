@@ -12,9 +12,9 @@ mod warning;
 
 use std::sync::Arc;
 
-use http::header::{CONNECTION, HeaderValue, UPGRADE};
+use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue, UPGRADE};
 use http::request::Parts;
-use http::{Request, Response, StatusCode, Version};
+use http::{Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
@@ -25,11 +25,11 @@ pub use error::ProxyError;
 pub use message::check;
 pub use route::Clusters;
 
-use crate::authn::{Authenticator, Presented};
+use crate::authn::{Authenticator, MetricsReader, Presented, Scope};
 use crate::authz;
 use crate::config::Limits;
 use crate::kube::RequestInfo;
-use crate::telemetry::{ConnectionGauge, RequestRecord, StreamKind, Telemetry};
+use crate::telemetry::{ConnectionGauge, EXPOSITION_TYPE, RequestRecord, StreamKind, Telemetry};
 use crate::upstream::{Class, RequestBody, Upgrade, UpstreamRequest, sanitize};
 use answer::Answer;
 use route::Route;
@@ -56,6 +56,7 @@ pub async fn handle(gate: &Gate, client: &Arc<Client>, request: Request<Incoming
     let mut response = match forward(gate, client, request, &mut record).await {
         Ok(Forwarded::Answer(answer, stream)) => relay(answer, record, stream),
         Ok(Forwarded::Tunnel(tunnel, stream)) => tunnel.start(Arc::clone(client), record, stream),
+        Ok(Forwarded::Metrics) => own_metrics(gate, record),
         Err(error) => refuse(gate, error, client, version, record),
     };
     // Who asked for another protocol may be speaking it already: nothing that follows is to be read as HTTP.
@@ -68,6 +69,8 @@ pub async fn handle(gate: &Gate, client: &Arc<Client>, request: Request<Incoming
 enum Forwarded {
     Answer(Answer, Option<ConnectionGauge>),
     Tunnel(Tunnel, ConnectionGauge),
+    /// Our own metrics.
+    Metrics,
 }
 
 async fn forward(
@@ -86,10 +89,10 @@ async fn forward(
         record.set_request_info(info);
     }
 
-    let presented = Presented::from_headers(&parts.headers).inspect_err(|error| gate.count(error))?;
-    record.set_token(presented.name());
-    let authenticated = gate.authenticator.authenticate(presented).await?;
-    record.set_user(&authenticated.user().name);
+    let authenticated = match authenticate(gate, &parts, record).await? {
+        Scope::User(authenticated) => authenticated,
+        Scope::Metrics(reader) => return metrics(&parts, &reader),
+    };
     let (route, info) = route.zip(info).ok_or(ProxyError::UnknownCluster)?;
     let permit = authz::permit(&authenticated);
 
@@ -97,16 +100,12 @@ async fn forward(
     let upgrade = headers.upgrade().copied();
     let (body, received) = RequestBody::of(incoming, gate.limits.body_idle_timeout);
     record.count_received(received);
-    let cluster = route.upstream.cluster();
-    let target = route.target(&parts.uri).ok_or(ProxyError::Ambiguous("no path"))?;
-    let address = client.address.ip().to_canonical();
-    let method = parts.method.clone();
     let request = UpstreamRequest::impersonating(
         permit,
-        cluster.authorization(),
-        address,
-        method,
-        target,
+        route.upstream.cluster().authorization(),
+        client.address.ip().to_canonical(),
+        parts.method.clone(),
+        route.target(&parts.uri).ok_or(ProxyError::Ambiguous("no path"))?,
         headers,
         body,
     );
@@ -118,6 +117,21 @@ async fn forward(
         warning::add(answer.response.headers_mut(), &authenticated.token().record, client);
     }
     Ok(forwarded)
+}
+
+/// By whose leave the request is, and for what that is good.
+async fn authenticate(gate: &Gate, parts: &Parts, record: &mut RequestRecord) -> Result<Scope, ProxyError> {
+    let presented = Presented::from_headers(&parts.headers).inspect_err(|error| gate.count(error))?;
+    record.set_token(presented.name());
+    let scope = gate.authenticator.authenticate(presented).await?;
+    record.set_user(&scope.user().name);
+    Ok(scope)
+}
+
+/// What a token that is good for our metrics alone is answered.
+fn metrics(parts: &Parts, _leave: &MetricsReader) -> Result<Forwarded, ProxyError> {
+    let is_asked_for = parts.method == Method::GET && parts.uri.path() == METRICS_PATH;
+    if is_asked_for { Ok(Forwarded::Metrics) } else { Err(ProxyError::MetricsAlone) }
 }
 
 /// A request and its answer.
@@ -162,6 +176,15 @@ fn relay(answer: Answer, mut record: RequestRecord, stream: Option<ConnectionGau
     answer.response.map(|body| GateBody::relayed(ahead, body, record, stream))
 }
 
+fn own_metrics(gate: &Gate, mut record: RequestRecord) -> Response<GateBody> {
+    let text = gate.telemetry.exposition();
+    record.set_code(StatusCode::OK);
+    record.add_bytes_sent(text.len() as u64);
+    let mut response = Response::new(GateBody::full(text));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(EXPOSITION_TYPE));
+    response
+}
+
 /// Answers with a refusal, and ends the connection where one more message could not be trusted.
 pub fn refuse(
     gate: &Gate,
@@ -200,3 +223,6 @@ impl Gate {
         self.telemetry.metrics.count_authentication(error.result());
     }
 }
+
+/// Where a token that may read our metrics finds them. Everybody else's request of this path is the cluster's.
+const METRICS_PATH: &str = "/metrics";

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use tokio::runtime::Handle;
 
 use crate::api::{self, Authentication, Service};
-use crate::authn::{AuthnError, Presented};
+use crate::authn::{Authenticated, AuthnError, Presented, Scope};
 use crate::authority::Caller;
-use crate::proxy::{self, Client, Gate, GateBody};
+use crate::proxy::{self, Client, Gate, GateBody, ProxyError};
 use crate::telemetry::RequestRecord;
 use crate::upstream::RequestBody;
 
@@ -77,18 +77,24 @@ async fn authenticate(
         }
     };
     Some(match checked {
-        Ok(authenticated) => {
-            let (user, token) = (authenticated.user(), &authenticated.token().record);
-            record.set_user(&user.name);
-            Authentication::Caller(Caller {
-                id: user.id.clone(),
-                name: user.name.clone(),
-                token: token.name.clone(),
-            })
+        Ok(scope) => {
+            record.set_user(&scope.user().name);
+            match scope {
+                Scope::User(authenticated) => Authentication::Caller(caller(&authenticated)),
+                Scope::Metrics(_) => {
+                    record.set_reason(ProxyError::MetricsAlone.reason());
+                    Authentication::Failed(StatusCode::FORBIDDEN)
+                }
+            }
         }
         Err(error) => {
             record.set_reason(error.result().as_str());
             Authentication::Failed(error.status())
         }
     })
+}
+
+fn caller(authenticated: &Authenticated) -> Caller {
+    let (user, token) = (authenticated.user(), &authenticated.token().record);
+    Caller { id: user.id.clone(), name: user.name.clone(), token: token.name.clone() }
 }

@@ -4,14 +4,13 @@ use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
-use rusqlite::Connection;
 use serde_json::{Value, json};
 use sha3::{Digest, Sha3_512};
 use tokio::task::JoinSet;
 
-use crate::support::expect;
 use crate::support::rig::{Account, Rig};
 use crate::support::wire::Response;
+use crate::support::{database, expect};
 
 const TARGET: &str = "/api/v1/namespaces/default/pods";
 const SALT: [u8; 8] = [0, 1, 2, 3, 4, 5, 6, 7];
@@ -105,10 +104,7 @@ async fn the_api_puts_a_slow_hash_off_as_well() {
 
 /// Puts a token of the account's into the database as an import from elsewhere would, with this hash of its key.
 fn store(rig: &Rig, account: &Account, name: &str, hash: &str) {
-    let database = Connection::open(rig.gate.data_directory().join("portcullis.db")).unwrap();
-    let sql = "INSERT INTO tokens (name, user_id, kind, description, created_at, ttl, enabled, hash)
-               SELECT ?1, user_id, kind, description, created_at, ttl, enabled, ?2 FROM tokens WHERE name = ?3";
-    assert_eq!(database.execute(sql, [name, hash, &account.token_name]).unwrap(), 1);
+    database::copy_token(&rig.gate, &account.token_name, name, None, Some(hash));
 }
 
 fn key(account: &Account) -> &str {

@@ -40,6 +40,7 @@ mod shutdown;
 mod smuggling;
 mod spoofing;
 mod stub;
+mod telemetry_tokens;
 mod truncation;
 mod tunnels;
 mod upgrades;

@@ -1,5 +1,6 @@
 //! What a client hears about its token before the token ends: a `Warning` that kubectl prints.
 
+use crate::support::database;
 use crate::support::rig::Rig;
 use crate::support::stub::Reply;
 use crate::support::wire::Response;
@@ -55,7 +56,7 @@ async fn a_token_that_has_time_says_nothing_and_the_clusters_own_warnings_stay()
 /// A token of the owner of `bearer` that is in the last tenth of its life.
 async fn ending(rig: &Rig, bearer: &str) -> (String, String) {
     let (name, bearer) = rig.token(bearer, 0).await;
-    let database = rusqlite::Connection::open(rig.gate.data_directory().join("portcullis.db")).unwrap();
+    let database = database::open(&rig.gate);
     // Ten hours long, nine and a half of them gone.
     let sql = "UPDATE tokens SET ttl = 36000000, created_at = created_at - 34200000 WHERE name = ?1";
     assert_eq!(database.execute(sql, [&name]).unwrap(), 1);

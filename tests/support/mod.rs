@@ -4,6 +4,7 @@
 pub(crate) mod accounts;
 pub(crate) mod canary;
 pub(crate) mod certificates;
+pub(crate) mod database;
 pub(crate) mod directory;
 pub(crate) mod expect;
 pub(crate) mod gate;
