@@ -30,6 +30,7 @@ mod methods;
 mod passthrough;
 mod paths;
 mod real_gate;
+mod real_helm;
 mod real_kubectl;
 mod real_many_watches;
 mod real_restart;

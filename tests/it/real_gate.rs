@@ -103,6 +103,13 @@ impl User {
         command
     }
 
+    /// The real `helm` as this user, in the user's namespace.
+    pub(crate) fn helm(&self) -> Command {
+        let mut command = self.cluster.bare_helm();
+        command.arg("--kubeconfig").arg(&self.kubeconfig);
+        command
+    }
+
     /// Runs a pod and waits until it is ready.
     pub(crate) fn run_pod(&self, name: &str, more: &[&str], command: &[&str]) {
         let image = format!("--image={}", self.cluster.image());

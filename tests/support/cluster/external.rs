@@ -10,7 +10,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-use super::{Error, Facts, bare_kubectl};
+use super::{Error, Facts, bare};
 
 /// Finds out what there is to know of the cluster of a kubeconfig's current context.
 pub(super) fn facts(kubeconfig: &Path) -> Result<Facts, Error> {
@@ -18,7 +18,7 @@ pub(super) fn facts(kubeconfig: &Path) -> Result<Facts, Error> {
     let kubectl = find_kubectl()?;
     let home = private_directory()?;
     let ask = |arguments: &[&str]| {
-        let mut command = bare_kubectl(&kubectl, &home);
+        let mut command = bare(&kubectl, &home);
         json_of(command.arg("--kubeconfig").arg(&kubeconfig).args(arguments).args(["--output", "json"]))
     };
     let config = ask(&["config", "view", "--raw", "--flatten", "--minify"])?;

@@ -105,12 +105,18 @@ impl Cluster {
 
     /// The real `kubectl` without any credential, for a test that brings its own. It does not see the user's files.
     pub(crate) fn bare_kubectl(&self) -> Command {
-        bare_kubectl(&self.facts.kubectl, &self.facts.home)
+        bare(&self.facts.kubectl, &self.facts.home)
     }
 
     /// Where `kubectl` is.
     pub(crate) fn kubectl_path(&self) -> &Path {
         &self.facts.kubectl
+    }
+
+    /// The real `helm` without any credential: the one that was built with `kubectl`, else that of `PATH`.
+    pub(crate) fn bare_helm(&self) -> Command {
+        let beside = self.facts.kubectl.with_file_name("helm");
+        bare(if beside.exists() { &beside } else { Path::new("helm") }, &self.facts.home)
     }
 
     /// The apiserver's URL.
@@ -212,8 +218,8 @@ pub(crate) fn require_node(cluster: &Cluster) -> bool {
     false
 }
 
-fn bare_kubectl(kubectl: &Path, home: &Path) -> Command {
-    let mut command = Command::new(kubectl);
+fn bare(program: &Path, home: &Path) -> Command {
+    let mut command = Command::new(program);
     command.env("HOME", home).env_remove("KUBECONFIG");
     command
 }
