@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use ureq::Agent;
 use ureq::http::{Method, Request};
 
 use super::error::CliError;
 use super::profile::Profile;
 use super::trust::{Trust, TrustOptions};
+use super::{output, table};
 use crate::secret::Secret;
 
 /// A client of one server, with or without a session.
@@ -19,6 +20,24 @@ pub(super) struct Client {
     server: String,
     trust: Trust,
     token: Option<Secret>,
+}
+
+/// What a request that was done came to.
+#[derive(Debug)]
+pub(super) struct Answer {
+    /// The resource, or null.
+    pub(super) body: Value,
+    /// What the server wants a person to know of it.
+    pub(super) warnings: Vec<String>,
+}
+
+/// A part of a list.
+#[derive(Debug)]
+pub(super) struct Page {
+    /// Its items.
+    pub(super) items: Vec<Value>,
+    /// Where the next part begins; none after the last.
+    pub(super) next: Option<String>,
 }
 
 /// The API's error object.
@@ -57,10 +76,24 @@ impl Client {
         self.send(Method::GET, path, None)
     }
 
-    /// The items of a collection.
+    /// The items of a collection, all of its pages.
     pub(super) fn list(&self, path: &str) -> Result<Vec<Value>, CliError> {
-        match self.get(path)?.get_mut("data").map(Value::take) {
-            Some(Value::Array(items)) => Ok(items),
+        let mut page = self.page(path)?;
+        let mut items = std::mem::take(&mut page.items);
+        while let Some(marker) = page.next {
+            page = self.page(&format!("{path}{}marker={}", joint(path), encoded(&marker)))?;
+            items.append(&mut page.items);
+        }
+        Ok(items)
+    }
+
+    /// One page of a collection.
+    pub(super) fn page(&self, path: &str) -> Result<Page, CliError> {
+        let mut answer = self.get(path)?;
+        let next = answer.pointer("/pagination/next").and_then(Value::as_str).and_then(marker);
+        match answer.get_mut("data").map(Value::take) {
+            // A page without items that promises more would be asked for again and again.
+            Some(Value::Array(items)) if next.is_none() || !items.is_empty() => Ok(Page { items, next }),
             _ => Err(self.unexpected("a list has no data")),
         }
     }
@@ -96,7 +129,25 @@ impl Client {
         CliError::UnexpectedAnswer(self.server.clone(), what)
     }
 
-    fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, CliError> {
+    /// One request. What the server warns of is passed on to whoever typed the command.
+    pub(super) fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, CliError> {
+        let answer = self.exchange(method, path, body)?;
+        for warning in &answer.warnings {
+            output::remark(&format!("warning: {warning}"));
+        }
+        Ok(answer.body)
+    }
+
+    /// One request, with what the server warns of.
+    pub(super) fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Answer, CliError> {
+        // Without one, a POST would announce a body by pieces and then send none.
+        let empty = Value::Object(Map::new());
+        let body = body.or((method == Method::POST).then_some(&empty));
         let mut request = Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.server))
@@ -123,10 +174,14 @@ impl Client {
         if !status.is_success() {
             return Err(self.refusal(status.as_u16(), &text));
         }
-        if text.is_empty() {
-            return Ok(Value::Null);
-        }
-        serde_json::from_str(&text).map_err(|_| self.unexpected("not JSON"))
+        let lines = response.headers().get_all("warning").iter();
+        let warnings = lines.filter_map(|line| warning(line.to_str().ok()?)).collect();
+        let body = if text.is_empty() {
+            Value::Null
+        } else {
+            serde_json::from_str(&text).map_err(|_| self.unexpected("not JSON"))?
+        };
+        Ok(Answer { body, warnings })
     }
 
     fn refusal(&self, status: u16, text: &str) -> CliError {
@@ -176,7 +231,26 @@ pub(super) fn encoded(text: &str) -> String {
         .collect()
 }
 
-/// More than the longest list of tokens, less than what could hurt.
+/// What joins one more parameter to a path.
+pub(super) fn joint(path: &str) -> char {
+    if path.contains('?') { '&' } else { '?' }
+}
+
+/// The marker in the link to the next page. The link itself is not followed: a credential goes to our server alone.
+fn marker(link: &str) -> Option<String> {
+    let (_, query) = link.split_once('?')?;
+    let mut pairs = form_urlencoded::parse(query.as_bytes());
+    pairs.find_map(|(name, value)| (name == "marker").then(|| value.into_owned()))
+}
+
+/// The text of a warning for people (code 299 of RFC 7234, 5.5), without what could steer the terminal.
+fn warning(line: &str) -> Option<String> {
+    let quoted = line.strip_prefix("299 ")?.split_once(" \"")?.1;
+    let text = quoted.rsplit_once('"')?.0.replace("\\\"", "\"").replace("\\\\", "\\");
+    Some(table::printable(&text))
+}
+
+/// More than the longest page, less than what could hurt.
 const MAX_ANSWER_BYTES: u64 = 64 << 20;
 
 #[cfg(test)]
@@ -186,5 +260,25 @@ mod tests {
     #[test]
     fn a_name_cannot_leave_its_place_in_a_url() {
         assert_eq!(encoded("a b&c=d/../ä#?%"), "a%20b%26c%3Dd%2F..%2F%C3%A4%23%3F%25");
+    }
+
+    #[test]
+    fn only_the_marker_of_a_link_counts() {
+        assert_eq!(marker("https://elsewhere/v3/tokens?limit=2&marker=a%3Db").as_deref(), Some("a=b"));
+        for link in ["", "https://gate/v3/tokens", "?mark=a"] {
+            assert_eq!(marker(link), None, "{link}");
+        }
+    }
+
+    #[test]
+    fn a_warning_is_for_people_and_cannot_steer_the_terminal() {
+        assert_eq!(
+            warning("299 - \"the \\\"maximum\\\" is 90d\"").as_deref(),
+            Some("the \"maximum\" is 90d")
+        );
+        assert_eq!(warning("299 - \"a\u{9b}2J\"").as_deref(), Some("a\u{fffd}2J"));
+        for line in ["", "110 - \"stale\"", "299 -", "299 - text"] {
+            assert_eq!(warning(line), None, "{line}");
+        }
     }
 }

@@ -108,6 +108,17 @@ pub(super) enum CliError {
     /// An answer that the API would not give.
     #[error("{0} does not answer like a Portcullis server: {1}")]
     UnexpectedAnswer(String, &'static str),
+    /// A feature could not be switched on.
+    #[error("feature {name} is not on: {reason}")]
+    FeatureFailed {
+        /// Which.
+        name: String,
+        /// What the server says.
+        reason: String,
+    },
+    /// The answer to a question was not yes.
+    #[error("nothing was changed")]
+    Declined,
     /// Nobody has that name.
     #[error("no user has the name or id {0:?}")]
     NoSuchUser(String),

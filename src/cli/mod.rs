@@ -4,18 +4,28 @@
 //! Results go to standard output, everything else to standard error. No secret is taken as an argument, because every
 //! user of a machine can read the arguments of its processes.
 
+mod audit;
+mod change_password;
 mod check_config;
 mod client;
 mod config_flags;
+mod confirm;
 mod error;
+mod feature;
 mod kubeconfig;
+mod listing;
 mod login;
 mod logout;
+mod moment;
 mod output;
 mod password;
 mod private_file;
 mod profile;
+mod progress;
+mod query;
 mod serve;
+mod setting;
+mod shell;
 mod table;
 mod token;
 mod trust;
@@ -24,9 +34,10 @@ mod version;
 mod whoami;
 
 use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use error::CliError;
 
@@ -53,20 +64,37 @@ enum Command {
     Logout(logout::Logout),
     /// Show who is logged in
     Whoami(whoami::Whoami),
+    /// Change your own password
+    #[command(after_help = change_password::EXAMPLES)]
+    ChangePassword(change_password::ChangePassword),
     /// Manage users
     User(user::User),
-    /// Manage your tokens
+    /// Manage tokens
     Token(token::Token),
+    /// Show and change what the server is set to
+    Setting(setting::Setting),
+    /// Show and switch on features of the server
+    Feature(feature::Feature),
+    /// Show who changed what, for administrators
+    Audit(audit::Audit),
     /// Print a kubeconfig with a new token in it
     #[command(after_help = kubeconfig::EXAMPLES)]
     Kubeconfig(kubeconfig::Kubeconfig),
+    /// Print a script that completes commands in a shell
+    #[command(after_help = shell::COMPLETION_EXAMPLES)]
+    Completion(shell::Completion),
+    /// Print the manual pages
+    #[command(after_help = shell::MAN_EXAMPLES)]
+    Man(shell::Man),
     /// Print the version
     Version,
 }
 
 /// Runs the command that the arguments name and says how the process ends.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let cli = match Cli::try_parse_from(arguments) {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let matches = program(arguments.first()).try_get_matches_from(arguments);
+    let cli = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(usage) => {
             // Nobody is left to tell if the terminal is gone.
@@ -83,6 +111,21 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
+/// The commands, in the words of the one who calls us: kubectl runs `kubectl-portcullis` for `kubectl portcullis`.
+fn program(name: Option<&OsString>) -> clap::Command {
+    let is_plugin = name.is_some_and(|name| Path::new(name).file_name().is_some_and(|name| name == PLUGIN));
+    if is_plugin { as_plugin(Cli::command()).bin_name("kubectl portcullis") } else { Cli::command() }
+}
+
+fn as_plugin(command: clap::Command) -> clap::Command {
+    let help = command.get_after_help().map(ToString::to_string);
+    let command = command.mut_subcommands(as_plugin);
+    match help {
+        Some(help) => command.after_help(help.replace("portcullis ", "kubectl portcullis ")),
+        None => command,
+    }
+}
+
 impl Command {
     fn run(self) -> Result<(), CliError> {
         match self {
@@ -91,13 +134,22 @@ impl Command {
             Self::Login(login) => login.run(),
             Self::Logout(logout) => logout.run(),
             Self::Whoami(whoami) => whoami.run(),
+            Self::ChangePassword(password) => password.run(),
             Self::User(user) => user.run(),
             Self::Token(token) => token.run(),
+            Self::Setting(setting) => setting.run(),
+            Self::Feature(feature) => feature.run(),
+            Self::Audit(audit) => audit.run(),
             Self::Kubeconfig(kubeconfig) => kubeconfig.run(),
+            Self::Completion(completion) => completion.run(Cli::command()),
+            Self::Man(man) => man.run(Cli::command()),
             Self::Version => version::run(),
         }
     }
 }
+
+/// The name under which kubectl finds us.
+const PLUGIN: &str = "kubectl-portcullis";
 
 const SUCCESS: u8 = 0;
 
@@ -116,13 +168,26 @@ Examples:
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]
     fn the_command_tree_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn kubectl_users_are_told_what_they_have_to_type() {
+        let help = |name: &str| {
+            let mut command = program(Some(&OsString::from(name)));
+            command.build();
+            let token = command.find_subcommand_mut("token").unwrap();
+            token.render_help().to_string()
+        };
+        let plugin = help("/usr/local/bin/kubectl-portcullis");
+        assert!(plugin.contains("Usage: kubectl portcullis token"), "{plugin}");
+        assert!(plugin.contains("  kubectl portcullis token list --all"), "{plugin}");
+        let own = help("portcullis");
+        assert!(own.contains("Usage: portcullis token") && !own.contains("kubectl portcullis"), "{own}");
     }
 
     #[test]

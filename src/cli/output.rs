@@ -52,10 +52,16 @@ pub(super) fn print_as(
 
 /// Writes to standard output. A reader that has gone away (`| head`) is no failure.
 pub(super) fn print(text: &str) -> Result<(), CliError> {
+    print_on(text).map(drop)
+}
+
+/// As [`print`]; false if the reader has gone away, so that nothing more needs to be made for it.
+pub(super) fn print_on(text: &str) -> Result<bool, CliError> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CliError::Terminal(error)),
-        _ => Ok(()),
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(CliError::Terminal(error)),
     }
 }
 
@@ -77,7 +83,7 @@ pub(super) fn complain(error: &CliError) {
 }
 
 /// A value as YAML.
-pub(super) fn yaml(value: &Value) -> Result<String, CliError> {
+pub(super) fn yaml(value: &impl serde::Serialize) -> Result<String, CliError> {
     serde_saphyr::to_string(value).map_err(|error| CliError::Terminal(io::Error::other(error)))
 }
 

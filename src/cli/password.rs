@@ -23,14 +23,16 @@ impl PasswordOptions {
 
     /// A password to be set: asked for twice, since what is typed can't be seen.
     pub(super) fn new_password(&self, user: &str) -> Result<Secret, CliError> {
+        if self.password_stdin { read_line() } else { ask_new(user) }
+    }
+
+    /// The password that holds and the one to be set: from standard input, the first line and the second.
+    pub(super) fn old_and_new(&self, user: &str) -> Result<(Secret, Secret), CliError> {
         if self.password_stdin {
-            return read_line();
+            let mut input = io::stdin().lock();
+            return Ok((first_line(&mut input)?, first_line(&mut input)?));
         }
-        let password = ask(&format!("New password of {user}: "))?;
-        if ask("Once more: ")?.expose() != password.expose() {
-            return Err(CliError::Usage("the passwords differ".to_owned()));
-        }
-        Ok(password)
+        Ok((ask(&format!("Current password of {user}: "))?, ask_new(user)?))
     }
 }
 
@@ -44,6 +46,14 @@ pub(super) fn ask_username() -> Result<String, CliError> {
     let mut stderr = io::stderr();
     stderr.write_all(b"Username: ").and_then(|()| stderr.flush()).map_err(CliError::Terminal)?;
     first_line(io::stdin().lock()).map(|line| line.expose().to_owned())
+}
+
+fn ask_new(user: &str) -> Result<Secret, CliError> {
+    let password = ask(&format!("New password of {user}: "))?;
+    if ask("Once more: ")?.expose() != password.expose() {
+        return Err(CliError::Usage("the passwords differ".to_owned()));
+    }
+    Ok(password)
 }
 
 fn ask(prompt: &str) -> Result<Secret, CliError> {
@@ -71,7 +81,7 @@ fn first_line(input: impl BufRead) -> Result<Secret, CliError> {
     let text = line.expose().strip_suffix('\n').unwrap_or(line.expose());
     let text = text.strip_suffix('\r').unwrap_or(text);
     if text.is_empty() {
-        return Err(CliError::Usage("standard input is empty".to_owned()));
+        return Err(CliError::Usage("standard input has no password, or an empty line for one".to_owned()));
     }
     Ok(Secret::new(text))
 }

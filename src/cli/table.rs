@@ -2,24 +2,37 @@
 
 use std::fmt::Write as _;
 
-/// A table with a heading: columns as wide as their widest cell, three blanks between them.
-pub(super) fn columns<const N: usize>(heading: [&str; N], rows: &[[String; N]]) -> String {
-    let heading = heading.map(str::to_owned);
-    let lines: Vec<[String; N]> =
-        std::iter::once(&heading).chain(rows).map(|row| row.each_ref().map(|cell| printable(cell))).collect();
-    let mut widths = [0; N];
-    for line in &lines {
-        for (width, cell) in widths.iter_mut().zip(line) {
-            *width = cell.chars().count().max(*width);
+/// A table that is printed piece by piece: a heading, then rows; three blanks between columns.
+#[derive(Debug)]
+pub(super) struct Columns<const N: usize> {
+    heading: Option<[&'static str; N]>,
+    widths: [usize; N],
+}
+
+impl<const N: usize> Columns<N> {
+    pub(super) fn new(heading: [&'static str; N]) -> Self {
+        Self { heading: Some(heading), widths: [0; N] }
+    }
+
+    /// The next lines. A column is as wide as its widest cell so far: what is printed can't be moved any more.
+    pub(super) fn lines(&mut self, rows: &[[String; N]]) -> String {
+        let heading = self.heading.take().map(|heading| heading.map(str::to_owned));
+        let lines: Vec<[String; N]> =
+            heading.iter().chain(rows).map(|row| row.each_ref().map(|cell| printable(cell))).collect();
+        for line in &lines {
+            for (width, cell) in self.widths.iter_mut().zip(line) {
+                *width = cell.chars().count().max(*width);
+            }
         }
+        let mut text = String::new();
+        for line in &lines {
+            let padded: Vec<_> =
+                line.iter().zip(self.widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+            // Writing to a `String` can't fail.
+            let _ = writeln!(text, "{}", padded.join("   ").trim_end());
+        }
+        text
     }
-    let mut text = String::new();
-    for line in &lines {
-        let padded: Vec<_> = line.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
-        // Writing to a `String` can't fail.
-        let _ = writeln!(text, "{}", padded.join("   ").trim_end());
-    }
-    text
 }
 
 /// One fact a line, the values aligned.
@@ -55,7 +68,7 @@ pub(super) fn span(millis: u64) -> String {
 }
 
 /// Text from the server without what could move the cursor or change colours: others choose names and descriptions.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     text.chars().map(|letter| if letter.is_control() { '\u{fffd}' } else { letter }).collect()
 }
 
@@ -66,7 +79,10 @@ mod tests {
     #[test]
     fn columns_are_aligned_and_lines_have_no_trailing_blanks() {
         let rows = [["alice".to_owned(), "-".to_owned()], ["ü".to_owned(), "developers".to_owned()]];
-        assert_eq!(columns(["NAME", "GROUPS"], &rows), "NAME    GROUPS\nalice   -\nü       developers\n");
+        let mut columns = Columns::new(["NAME", "GROUPS"]);
+        assert_eq!(columns.lines(&rows), "NAME    GROUPS\nalice   -\nü       developers\n");
+        let more = [["christopher".to_owned(), "x".to_owned()]];
+        assert_eq!(columns.lines(&more), "christopher   x\n", "the heading comes once");
         assert_eq!(
             facts(&[("Name", "alice".to_owned()), ("Id", "u".to_owned())]),
             "Name:  alice\nId:    u\n"
@@ -76,7 +92,7 @@ mod tests {
     #[test]
     fn a_description_cannot_steer_the_terminal() {
         let rows = [["\u{1b}[2J\nadmin\u{9b}".to_owned()]];
-        assert_eq!(columns(["D"], &rows), "D\n\u{fffd}[2J\u{fffd}admin\u{fffd}\n");
+        assert_eq!(Columns::new(["D"]).lines(&rows), "D\n\u{fffd}[2J\u{fffd}admin\u{fffd}\n");
     }
 
     #[test]

@@ -3,14 +3,19 @@
 // Tests say what went wrong by panicking and index into what they have just built.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+mod audit;
 #[path = "../support/certificates.rs"]
 #[allow(dead_code, reason = "the trust of asynchronous clients is for others")]
 mod certificates;
 mod command;
 #[path = "../support/directory.rs"]
 mod directory;
+mod features;
 mod local;
+mod many_tokens;
 mod session;
+mod settings;
+mod shell;
 mod stub;
 mod tokens;
 mod users;

@@ -22,10 +22,8 @@ fn tokens(request: &Request) -> Answer {
             answer(201, &made)
         }
         "GET /v3/tokens/token-zzzzz" => answer(200, &token("token-zzzzz")),
-        "GET /v3/tokens" => answer(200, &json!({"data": [token("token-zzzzz")]})),
-        "GET /v3/tokens?all=true" => {
-            answer(200, &json!({"data": [token("token-zzzzz"), token("token-yyyyy")]}))
-        }
+        "GET /v3/tokens?me=true" => answer(200, &json!({"data": [token("token-zzzzz")]})),
+        "GET /v3/tokens" => answer(200, &json!({"data": [token("token-zzzzz"), token("token-yyyyy")]})),
         line if line.starts_with("DELETE /v3/tokens/") => (204, "", String::new()),
         "POST /v3/clusters/local?action=generateKubeconfig" => {
             answer(200, &json!({"config": "kind: Config\n"}))
@@ -50,7 +48,8 @@ fn a_new_token_is_all_that_goes_to_standard_output() {
 
     let parsed: Value = serde_json::from_str(&user.run(&["token", "create", "-o", "json"]).stdout).unwrap();
     assert_eq!(parsed["token"], "token-zzzzz:the-key");
-    assert_eq!(stub.requests()[2].body["ttl"], 7_776_000_000_u64, "90 days unless asked otherwise");
+    let body = &stub.requests()[2].body;
+    assert_eq!(*body, json!({"type": "token", "kind": "api-key"}), "the server knows the defaults of a kind");
     user.run(&["token", "create", "--ttl", "0"]);
     assert_eq!(stub.requests()[3].body["ttl"], 0);
 }
@@ -61,7 +60,10 @@ fn a_list_has_a_form_for_people_and_forms_for_programs() {
     let user = User::logged_in(&stub);
     let table = user.run(&["token", "list"]).stdout;
     let heading: Vec<_> = table.lines().next().unwrap().split_whitespace().collect();
-    assert_eq!(heading, ["NAME", "KIND", "OWNER", "AGE", "EXPIRES", "DESCRIPTION"]);
+    assert_eq!(
+        heading,
+        ["NAME", "KIND", "OWNER", "ENABLED", "AGE", "EXPIRES", "LAST", "USED", "DESCRIPTION"]
+    );
     assert!(table.contains("token-zzzzz   api-key   user-bcdfg"), "{table}");
     assert!(table.contains("never"), "{table}");
     assert_eq!(user.run(&["token", "list", "--all", "-o", "name"]).stdout, "token-zzzzz\ntoken-yyyyy\n");

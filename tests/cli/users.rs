@@ -71,6 +71,37 @@ fn users_go_by_name_or_id() {
 }
 
 #[test]
+fn a_new_password_ends_what_is_asked_for_and_says_so() {
+    let stub = stub_with(|request| match request.line.as_str() {
+        "POST /v3/users?action=changepassword" => (200, "", String::new()),
+        _ => users(request),
+    });
+    let user = User::logged_in(&stub);
+    for (revoke, word, outcome) in [
+        ("sessions", "sessions", "sessions have ended, other tokens stay good"),
+        ("all", "all", "all tokens were deleted, sessions with them"),
+    ] {
+        let set = ["user", "set-password", "bob", "--password-stdin", "--revoke", revoke];
+        let set = user.run_with_input(&set, "new\n");
+        assert!(set.stderr.contains(outcome), "{}", set.stderr);
+        let body = stub.requests().pop().unwrap().body;
+        assert_eq!(body, json!({"newPassword": "new", "revokeTokens": word}));
+
+        let own =
+            user.run_with_input(&["change-password", "--password-stdin", "--revoke", revoke], "old\nnew\n");
+        assert_eq!(own.code, 0, "{own:?}");
+        assert!(own.stderr.contains("of alice") && own.stderr.contains(outcome), "{}", own.stderr);
+        let body = stub.requests().pop().unwrap().body;
+        assert_eq!(body, json!({"currentPassword": "old", "newPassword": "new", "revokeTokens": word}));
+    }
+    let own = user.run_with_input(&["change-password", "--password-stdin"], "old\nnew\n");
+    assert!(own.stderr.contains("tokens stay good"), "{}", own.stderr);
+    assert_eq!(stub.requests().pop().unwrap().body, json!({"currentPassword": "old", "newPassword": "new"}));
+    let half = user.run_with_input(&["change-password", "--password-stdin"], "old\n");
+    assert_eq!(half.code, 2, "{half:?}");
+}
+
+#[test]
 fn a_user_who_is_not_certain_is_not_touched() {
     let stub = stub_with(users);
     let admin = User::logged_in(&stub);

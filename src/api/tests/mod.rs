@@ -1,7 +1,6 @@
 //! The API as a client sees it, on a real store.
 
 mod credentials;
-mod openapi;
 mod privileges;
 mod requests;
 mod schemas;

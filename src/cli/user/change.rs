@@ -3,6 +3,7 @@
 use clap::Args;
 use serde_json::json;
 
+use super::revoke::RevokeOptions;
 use super::{Named, resource};
 use crate::cli::client::{Client, encoded};
 use crate::cli::error::CliError;
@@ -29,6 +30,8 @@ pub(super) struct SetPassword {
     named: Named,
     #[command(flatten)]
     password: PasswordOptions,
+    #[command(flatten)]
+    revoke: RevokeOptions,
 }
 
 impl SetGroups {
@@ -44,9 +47,9 @@ impl SetPassword {
     pub(super) fn run(self, client: &Client) -> Result<(), CliError> {
         let (user, _) = resource::find(client, &self.named.user)?;
         let password = self.password.new_password(&user.username)?;
-        let body = json!({ "newPassword": password.expose() });
+        let body = self.revoke.body(&[("newPassword", &password)]);
         client.post(&format!("{}?action=setpassword", path(&user.id)), Some(&body))?;
-        remark(&format!("The password of {} was replaced; tokens stay good.", user.username));
+        remark(&format!("The password of {} was replaced; {}.", user.username, self.revoke.outcome()));
         Ok(())
     }
 }

@@ -2,18 +2,21 @@
 
 mod change;
 mod resource;
+mod revoke;
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::client::Client;
 use super::error::CliError;
+use super::listing::PageOptions;
 use super::output::{self, OutputOptions, print_as};
 use super::password::PasswordOptions;
 use super::table;
 use super::trust::TrustOptions;
 
 pub(super) use resource::UserResource;
+pub(super) use revoke::RevokeOptions;
 
 /// Arguments of `user`.
 #[derive(Debug, Args)]
@@ -30,7 +33,7 @@ enum UserCommand {
     /// Make a user who logs in with a password
     Create(Create),
     /// List all users
-    List(OutputOptions),
+    List(PageOptions),
     /// Show one user
     Show(Show),
     /// Switch a user off: no login, and none of the user's tokens is accepted
@@ -41,7 +44,7 @@ enum UserCommand {
     Delete(Named),
     /// Replace the groups of a user
     SetGroups(change::SetGroups),
-    /// Replace the password of a user; tokens stay good
+    /// Replace the password of a user; tokens stay good unless --revoke says otherwise
     SetPassword(change::SetPassword),
 }
 
@@ -84,6 +87,7 @@ Examples:
   portcullis user create alice --group developers
   portcullis user create ci --password-stdin < password-file
   portcullis user set-groups alice developers oncall
+  portcullis user set-password alice --revoke sessions
   portcullis user disable alice";
 
 impl User {
@@ -92,7 +96,7 @@ impl User {
         let client = Client::of_profile(&self.trust)?;
         match self.command {
             UserCommand::Create(create) => create.run(&client),
-            UserCommand::List(output) => list(&client, &output),
+            UserCommand::List(page) => page.print::<UserResource, 6>(&client, "/v3/users"),
             UserCommand::Show(show) => {
                 let (user, resource) = resource::find(&client, &show.named.user)?;
                 print_one(&show.output, &user, &resource)
@@ -123,19 +127,9 @@ impl Create {
     }
 }
 
-fn list(client: &Client, options: &OutputOptions) -> Result<(), CliError> {
-    let resources = client.list("/v3/users")?;
-    let users: Vec<UserResource> =
-        resources.iter().map(|item| client.parse(item)).collect::<Result<_, _>>()?;
-    print_as(
-        options.output,
-        &Value::Array(resources),
-        || users.iter().map(|user| user.username.clone()).collect(),
-        || {
-            let rows: Vec<_> = users.iter().map(UserResource::row).collect();
-            table::columns(["NAME", "ID", "GROUPS", "ADMIN", "ENABLED", "AGE"], &rows)
-        },
-    )
+/// The id of the user with this name or id.
+pub(super) fn id_of(client: &Client, name_or_id: &str) -> Result<String, CliError> {
+    resource::find(client, name_or_id).map(|(user, _)| user.id)
 }
 
 fn print_one(options: &OutputOptions, user: &UserResource, resource: &Value) -> Result<(), CliError> {

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use crate::cli::client::Client;
 use crate::cli::error::CliError;
+use crate::cli::listing::Item;
 use crate::cli::output::age;
 use crate::cli::table::{joined, yes};
 
@@ -22,18 +23,6 @@ pub(in crate::cli) struct UserResource {
 }
 
 impl UserResource {
-    /// One line of a list.
-    pub(super) fn row(&self) -> [String; 6] {
-        [
-            self.username.clone(),
-            self.id.clone(),
-            self.groups(),
-            yes(self.admin),
-            yes(self.enabled),
-            age(self.created.as_deref()),
-        ]
-    }
-
     /// All that is known, for a single user.
     pub(in crate::cli) fn facts(&self) -> Vec<(&'static str, String)> {
         vec![
@@ -48,6 +37,25 @@ impl UserResource {
 
     fn groups(&self) -> String {
         joined(self.groups.as_deref().unwrap_or_default())
+    }
+}
+
+impl Item<6> for UserResource {
+    const HEADING: [&'static str; 6] = ["NAME", "ID", "GROUPS", "ADMIN", "ENABLED", "AGE"];
+
+    fn name(&self) -> String {
+        self.username.clone()
+    }
+
+    fn row(&self) -> [String; 6] {
+        [
+            self.username.clone(),
+            self.id.clone(),
+            self.groups(),
+            yes(self.admin),
+            yes(self.enabled),
+            age(self.created.as_deref()),
+        ]
     }
 }
 
