@@ -1,49 +1,100 @@
 //! `/v3/clusters`: which clusters there are, and kubeconfigs for them.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::{Path, State};
-use http::StatusCode;
-use serde_json::{Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
 
+use super::Api;
+use super::body::JsonBody;
+use super::collection::{Collection, Listing};
 use super::error::ApiError;
-use super::request::{By, JsonBody, Links, Parameters};
-use super::{Api, resource};
+use super::query::Query;
+use super::request::{By, Links};
+use super::schema;
 use crate::kube::Kubeconfig;
 
-/// `GET /v3/clusters`.
-pub(super) async fn list(State(api): State<Api>, _: By, links: Links) -> Json<Value> {
-    let data = vec![cluster(&links, &api.info.cluster)];
-    Json(resource::collection(&links, "/v3/clusters", "cluster", false, data))
+/// A cluster behind this server.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Cluster)]
+pub(super) struct ClusterObject {
+    /// Always `cluster`.
+    #[serde(rename = "type")]
+    object: &'static str,
+    /// Always `cluster`.
+    base_type: &'static str,
+    id: String,
+    /// The same as the id.
+    name: String,
+    /// Always `active`.
+    state: &'static str,
+    links: BTreeMap<&'static str, String>,
+    actions: BTreeMap<&'static str, String>,
 }
 
-/// `GET /v3/clusters/<id>`.
+/// A kubeconfig.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = GenerateKubeConfigOutput)]
+pub(super) struct KubeconfigObject {
+    /// Always `generateKubeConfigOutput`.
+    #[serde(rename = "type")]
+    object: &'static str,
+    /// Always `generateKubeConfigOutput`.
+    base_type: &'static str,
+    /// Its text, in YAML.
+    config: String,
+}
+
+/// Clusters: the one there is.
+#[utoipa::path(get, path = "/v3/clusters", responses((status = 200, body = Collection<ClusterObject>)))]
+pub(super) async fn list(
+    State(api): State<Api>,
+    By(caller): By,
+    links: Links,
+    query: Query,
+) -> Result<Json<Collection<ClusterObject>>, ApiError> {
+    let id = &api.info.cluster;
+    let is_meant = query.text("name")?.is_none_or(|name| name == id);
+    let administrator = api.is_administrator(&caller).await?;
+    let data = is_meant.then(|| ClusterObject::new(&links, id)).into_iter().collect();
+    let listing = Listing { schema: &schema::CLUSTER, links: &links, query: &query, administrator };
+    listing.whole(data).map(Json)
+}
+
+/// One cluster.
+#[utoipa::path(get, path = "/v3/clusters/{id}", responses((status = 200, body = ClusterObject)))]
 pub(super) async fn show(
     State(api): State<Api>,
     _: By,
     links: Links,
     Path(id): Path<String>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<ClusterObject>, ApiError> {
     if id != api.info.cluster {
         return Err(ApiError::not_found());
     }
-    Ok(Json(cluster(&links, &id)))
+    Ok(Json(ClusterObject::new(&links, &id)))
 }
 
-/// `POST /v3/clusters/<id>?action=generateKubeconfig`: a kubeconfig with a token of its own.
+/// A kubeconfig for the cluster.
+#[utoipa::path(post, path = "/v3/clusters/{id}", responses((status = 200, body = KubeconfigObject)))]
 pub(super) async fn act(
     State(api): State<Api>,
     By(caller): By,
     Path(id): Path<String>,
-    parameters: Parameters,
+    query: Query,
     _: JsonBody,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<KubeconfigObject>, ApiError> {
     if id != api.info.cluster {
         return Err(ApiError::not_found());
     }
-    match parameters.action.as_deref() {
+    match query.action()? {
         Some("generateKubeconfig") => {}
         Some(_) => return Err(ApiError::action_not_available()),
-        None => return Err(ApiError::of(StatusCode::METHOD_NOT_ALLOWED)),
+        None => return Err(ApiError::action_missing()),
     }
     let issued = api.authority.create_kubeconfig_token(&caller, "Kubeconfig token".to_owned()).await?;
     let bearer = issued.bearer.expose();
@@ -53,21 +104,25 @@ pub(super) async fn act(
         certificate_authority: api.info.certificate_authority.as_deref(),
         token: bearer.expose(),
     };
-    Ok(Json(json!({
-        "type": "generateKubeConfigOutput",
-        "baseType": "generateKubeConfigOutput",
-        "config": kubeconfig.to_yaml(),
-    })))
+    Ok(Json(KubeconfigObject {
+        object: "generateKubeConfigOutput",
+        base_type: "generateKubeConfigOutput",
+        config: kubeconfig.to_yaml(),
+    }))
 }
 
-fn cluster(links: &Links, id: &str) -> Value {
-    let url = links.to_one("/v3/clusters", id);
-    json!({
-        "type": "cluster",
-        "baseType": "cluster",
-        "id": id,
-        "name": id,
-        "links": { "self": url },
-        "actions": { "generateKubeconfig": format!("{url}?action=generateKubeconfig") },
-    })
+impl ClusterObject {
+    fn new(links: &Links, id: &str) -> Self {
+        let url = links.to_one("/v3/clusters", id);
+        let generate = format!("{url}?action=generateKubeconfig");
+        Self {
+            object: "cluster",
+            base_type: "cluster",
+            id: id.to_owned(),
+            name: id.to_owned(),
+            state: "active",
+            links: BTreeMap::from([("self", url)]),
+            actions: BTreeMap::from([("generateKubeconfig", generate)]),
+        }
+    }
 }

@@ -7,7 +7,8 @@ use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::{HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
-use serde_json::json;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::authority::AuthorityError;
 use crate::identity::IdentityError;
@@ -19,12 +20,39 @@ pub(super) struct ApiError {
     status: StatusCode,
     code: &'static str,
     message: Cow<'static, str>,
+    field: Option<&'static str>,
     retry_after: Option<u64>,
+}
+
+/// A refusal as it is sent.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Error)]
+pub(super) struct ErrorObject {
+    /// Always `error`.
+    #[serde(rename = "type")]
+    kind: &'static str,
+    /// Always `error`.
+    base_type: &'static str,
+    /// The HTTP status.
+    status: u16,
+    /// What kind of refusal it is, for programs.
+    code: &'static str,
+    /// What it is, for people.
+    message: Cow<'static, str>,
+    /// The field or parameter that is not as it must be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field_name: Option<&'static str>,
 }
 
 impl ApiError {
     pub(super) fn new(status: StatusCode, code: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, code, message: message.into(), retry_after: None }
+        Self { status, code, message: message.into(), field: None, retry_after: None }
+    }
+
+    /// The same refusal, because of this field or parameter.
+    pub(super) fn on(self, field: &'static str) -> Self {
+        Self { field: Some(field), ..self }
     }
 
     /// A refusal that says no more than its status.
@@ -46,6 +74,11 @@ impl ApiError {
         Self::new(StatusCode::NOT_FOUND, "NotFound", "not found")
     }
 
+    /// 422 for a request that has no action, where every request is one.
+    pub(super) fn action_missing() -> Self {
+        Self::invalid("MissingRequired", "the parameter action is missing").on("action")
+    }
+
     pub(super) fn action_not_available() -> Self {
         Self::new(StatusCode::NOT_FOUND, "ActionNotAvailable", "there is no such action")
     }
@@ -57,7 +90,7 @@ impl ApiError {
 
     /// 422 for a name that can't be one.
     pub(super) fn invalid_name(field: &'static str, error: IdentityError) -> Self {
-        Self::invalid("InvalidFormat", format!("{field}: {error}"))
+        Self::invalid("InvalidFormat", format!("{field}: {error}")).on(field)
     }
 
     /// 503 for trouble of ours: a client that takes a 401 for it would throw good credentials away.
@@ -109,13 +142,14 @@ impl From<AuthorityError> for ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let body = json!({
-            "type": "error",
-            "baseType": "error",
-            "status": self.status.as_u16(),
-            "code": self.code,
-            "message": self.message,
-        });
+        let body = ErrorObject {
+            kind: "error",
+            base_type: "error",
+            status: self.status.as_u16(),
+            code: self.code,
+            message: self.message,
+            field_name: self.field,
+        };
         let mut response = (self.status, Json(body)).into_response();
         if let Some(seconds) = self.retry_after {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));

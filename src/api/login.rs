@@ -1,37 +1,52 @@
 //! `/v3-public` and `/v1-public`: what a client may do before it has a token.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
-use super::Api;
+use super::body::{JsonBody, SecretText};
+use super::collection::{Collection, Listing};
 use super::error::ApiError;
-use super::request::{Client, JsonBody, Links, Parameters, SecretText};
-use super::resource;
+use super::query::Query;
+use super::request::{Client, Links};
+use super::tokens::expires_at;
+use super::{Api, schema};
 use crate::authority::{Login, LoginPurpose};
 
-/// `POST /v3-public/localProviders/local?action=login`.
+/// Logs in: a token for a user name and a password.
+#[utoipa::path(
+    post, path = "/v3-public/localProviders/local",
+    request_body(content = LoginRequest),
+    responses((status = 201, description = "A token", body = LoginOutput))
+)]
 pub(super) async fn v3(
     State(api): State<Api>,
     client: Client,
-    parameters: Parameters,
+    query: Query,
     body: JsonBody,
-) -> Result<(StatusCode, Json<Value>), ApiError> {
-    match parameters.action.as_deref() {
+) -> Result<(StatusCode, Json<LoginOutput>), ApiError> {
+    match query.action()? {
         Some("login") => log_in(&api, client, body.parse()?).await,
         Some(_) => Err(ApiError::action_not_available()),
-        None => Err(ApiError::of(StatusCode::METHOD_NOT_ALLOWED)),
+        None => Err(ApiError::action_missing()),
     }
 }
 
-/// `POST /v1-public/login`: the same, with the provider named in the body.
+/// Logs in: the same, with the provider named in the body.
+#[utoipa::path(
+    post, path = "/v1-public/login",
+    request_body(content = LoginRequest),
+    responses((status = 201, description = "A token", body = LoginOutput))
+)]
 pub(super) async fn v1(
     State(api): State<Api>,
     client: Client,
     body: JsonBody,
-) -> Result<(StatusCode, Json<Value>), ApiError> {
+) -> Result<(StatusCode, Json<LoginOutput>), ApiError> {
     let request: LoginRequest = body.parse()?;
     if request.provider.as_deref() != Some(LOCAL_PROVIDER) {
         return Err(ApiError::invalid("InvalidBodyContent", "type must be localProvider"));
@@ -39,29 +54,99 @@ pub(super) async fn v1(
     log_in(&api, client, request).await
 }
 
-/// `GET /v1-public/authproviders` and `GET /v3-public/authProviders`.
-pub(super) async fn providers(links: Links) -> Json<Value> {
-    let login = links.to("/v3-public/localProviders/local?action=login");
-    let local = json!({
-        "type": LOCAL_PROVIDER,
-        "baseType": "authProvider",
-        "id": "local",
-        "name": "local",
-        "actions": { "login": login },
-        "links": { "self": links.to("/v3-public/localProviders/local") },
-    });
-    Json(resource::collection(&links, "/v3-public/authProviders", "authProvider", false, vec![local]))
+/// Where one can log in: with a password known here.
+#[utoipa::path(
+    get, path = "/v3-public/authProviders",
+    responses((status = 200, body = Collection<AuthProviderObject>))
+)]
+pub(super) async fn providers(
+    links: Links,
+    query: Query,
+) -> Result<Json<Collection<AuthProviderObject>>, ApiError> {
+    let listing =
+        Listing { schema: &schema::AUTH_PROVIDER, links: &links, query: &query, administrator: false };
+    listing.whole(vec![AuthProviderObject::local(&links)]).map(Json)
+}
+
+/// The same under the name that newer clients ask for.
+#[utoipa::path(
+    get, path = "/v1-public/authproviders",
+    responses((status = 200, body = Collection<AuthProviderObject>))
+)]
+pub(super) async fn v1_providers(
+    links: Links,
+    query: Query,
+) -> Result<Json<Collection<AuthProviderObject>>, ApiError> {
+    providers(links, query).await
+}
+
+/// Somebody who knows users.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = AuthProvider)]
+pub(super) struct AuthProviderObject {
+    /// Always `localProvider`.
+    #[serde(rename = "type")]
+    object: &'static str,
+    /// Always `authProvider`.
+    base_type: &'static str,
+    id: &'static str,
+    name: &'static str,
+    links: BTreeMap<&'static str, String>,
+    actions: BTreeMap<&'static str, String>,
+}
+
+impl AuthProviderObject {
+    fn local(links: &Links) -> Self {
+        let url = links.to("/v3-public/localProviders/local");
+        Self {
+            object: LOCAL_PROVIDER,
+            base_type: "authProvider",
+            id: "local",
+            name: "local",
+            actions: BTreeMap::from([("login", format!("{url}?action=login"))]),
+            links: BTreeMap::from([("self", url)]),
+        }
+    }
+}
+
+/// The token that a login gives.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct LoginOutput {
+    /// Always `token`.
+    #[serde(rename = "type")]
+    object: &'static str,
+    /// Always `token`.
+    base_type: &'static str,
+    /// The token's name.
+    id: String,
+    /// Name and key, as they are presented.
+    token: String,
+    /// When it ends, by RFC 3339; empty if it never does.
+    expires_at: String,
+    /// How long it lives, in milliseconds; 0 is for ever.
+    ttl: u64,
+    /// Whose it is.
+    user_id: String,
 }
 
 /// A login as a client sends it. Its `ttl` is ignored: how long a session lives is not the client's to say.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct LoginRequest {
+pub(super) struct LoginRequest {
+    /// `localProvider`.
     #[serde(rename = "type")]
     provider: Option<String>,
+    /// The user's name.
     username: Option<String>,
+    /// The user's password.
+    #[schema(value_type = Option<String>, format = Password)]
     password: Option<SecretText>,
+    /// `kubeconfig` for a token that goes into one; anything else gives a session.
     response_type: Option<String>,
+    /// Free text.
+    #[schema(max_length = 1024)]
     description: Option<String>,
 }
 
@@ -69,7 +154,7 @@ async fn log_in(
     api: &Api,
     Client(client): Client,
     request: LoginRequest,
-) -> Result<(StatusCode, Json<Value>), ApiError> {
+) -> Result<(StatusCode, Json<LoginOutput>), ApiError> {
     let purpose = purpose(request.response_type.as_deref().unwrap_or_default())?;
     let (Some(username), Some(password)) = (request.username, request.password) else {
         return Err(ApiError::invalid("MissingRequired", "username and password are required"));
@@ -77,15 +162,15 @@ async fn log_in(
     let description = request.description.unwrap_or_default();
     let login = Login { username, password: password.0, purpose, description, client };
     let issued = api.authority.login(login).await?;
-    let answer = json!({
-        "type": "token",
-        "baseType": "token",
-        "id": issued.record.name.as_str(),
-        "token": issued.bearer.expose().expose(),
-        "expiresAt": resource::expires_at(&issued.record),
-        "ttl": issued.record.ttl.0,
-        "userId": issued.record.user_id.as_str(),
-    });
+    let answer = LoginOutput {
+        object: "token",
+        base_type: "token",
+        id: issued.record.name.to_string(),
+        token: issued.bearer.expose().expose().to_owned(),
+        expires_at: expires_at(&issued.record),
+        ttl: issued.record.ttl.0,
+        user_id: issued.record.user_id.to_string(),
+    };
     Ok((StatusCode::CREATED, Json(answer)))
 }
 

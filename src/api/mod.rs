@@ -4,11 +4,15 @@
 //! the [`Service`]. Every rule is the authority's; here is only how it is asked and how it answers. No cookie is read, so
 //! no page elsewhere can act for its visitor.
 
+mod body;
 mod clusters;
+mod collection;
 mod error;
 mod login;
+mod openapi;
+mod projects;
+mod query;
 mod request;
-mod resource;
 mod root;
 mod schema;
 mod service;
@@ -31,7 +35,7 @@ use http::{HeaderMap, StatusCode};
 
 pub use service::{ApiBody, Service};
 
-use crate::authority::{Authority, Caller};
+use crate::authority::{Authority, AuthorityError, Caller};
 use error::ApiError;
 use request::Links;
 
@@ -70,28 +74,48 @@ struct Api {
 pub fn owns(path: &str) -> bool {
     let below =
         |root: &str| path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-    path == "/ping" || ["/v3", "/v3-public", "/v1-public"].into_iter().any(below)
+    ["/v3", "/v3-public", "/v1-public"].into_iter().any(below)
+        || ["/ping", "/v1", "/v1/", "/v1/logout"].contains(&path)
+}
+
+impl Api {
+    /// Whether the caller is an administrator now.
+    async fn is_administrator(&self, caller: &Caller) -> Result<bool, ApiError> {
+        match self.authority.user(caller, &caller.id).await {
+            Ok(user) => Ok(user.admin),
+            Err(AuthorityError::NotFound) => Err(AuthorityError::CallerGone.into()),
+            Err(error) => Err(error.into()),
+        }
+    }
 }
 
 /// The paths and who answers them.
 fn router(authority: Arc<Authority>, info: Info) -> Router {
     let api = Api { authority, info: Arc::new(info) };
     Router::new()
-        .route("/ping", get(async || "pong"))
+        .route("/ping", get(openapi::ping))
         .route("/v3", get(root::root))
         .route("/v3/", get(root::root))
         .route("/v3/schemas", get(schema::list))
         .route("/v3/schemas/{id}", get(schema::show))
         .route("/v3/tokens", get(tokens::list).post(tokens::post))
-        .route("/v3/tokens/{name}", get(tokens::show).delete(tokens::delete))
+        .route("/v3/tokens/{id}", get(tokens::show).delete(tokens::delete))
         .route("/v3/users", get(users::list).post(users::post))
         .route("/v3/users/{id}", get(users::show).put(users::update).post(users::act).delete(users::delete))
         .route("/v3/clusters", get(clusters::list))
+        .route("/v3/clusters/", get(clusters::list))
         .route("/v3/clusters/{id}", get(clusters::show).post(clusters::act))
+        .route("/v3/projects", get(projects::list))
+        .route("/v3/projects/", get(projects::list))
+        .route("/v3/projects/{id}", get(projects::show))
+        .route("/v3/openapi.json", get(openapi::document))
+        .route("/v1", get(root::v1_root))
+        .route("/v1/", get(root::v1_root))
+        .route("/v1/logout", post(tokens::log_out))
         .route("/v3-public/localProviders/local", post(login::v3))
         .route("/v3-public/authProviders", get(login::providers))
         .route("/v1-public/login", post(login::v1))
-        .route("/v1-public/authproviders", get(login::providers))
+        .route("/v1-public/authproviders", get(login::v1_providers))
         .fallback(async || ApiError::not_found())
         .method_not_allowed_fallback(async || ApiError::of(StatusCode::METHOD_NOT_ALLOWED))
         .layer(from_fn_with_state(api.clone(), with_common_headers))

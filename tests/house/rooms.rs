@@ -44,6 +44,7 @@ pub(crate) const BORDERS: &[Border] = &[
     Border { path: "tikv_jemallocator", rooms: &["main"] },
     Border { path: "tracing_subscriber", rooms: &["telemetry"] },
     Border { path: "ureq", rooms: &["cli"] },
+    Border { path: "utoipa", rooms: &["api"] },
 ];
 
 /// The level of a room.

@@ -5,14 +5,23 @@ use serde_json::Value;
 use crate::support::rig::Rig;
 
 /// What anybody may ask for: how to log in, and whether somebody is there.
-const FOR_EVERYBODY: &[(&str, &str)] =
-    &[("GET", "/ping"), ("GET", "/v3-public/authProviders"), ("GET", "/v1-public/authproviders")];
+const FOR_EVERYBODY: &[(&str, &str)] = &[
+    ("GET", "/ping"),
+    ("GET", "/v3/openapi.json"),
+    ("GET", "/v3-public/authProviders"),
+    ("GET", "/v1-public/authproviders"),
+];
 
 const PATHS: &[&str] = &[
     "/ping",
     "/v3",
     "/v3/",
     "/v3/schemas",
+    "/v3/schemas/token",
+    "/v3/openapi.json",
+    "/v3/projects",
+    "/v1",
+    "/v1/logout",
     "/v3/tokens",
     "/v3/tokens/token-bcdfg",
     "/v3/users",

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{Action, Filter};
 
 /// One field of a resource.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[expect(clippy::struct_excessive_bools, reason = "they are what clients of Rancher's API read")]
 pub(in crate::api) struct Field {
@@ -101,16 +102,13 @@ impl Field {
     }
 }
 
-/// Things by their name.
-pub(super) type Named<T> = BTreeMap<&'static str, T>;
-
 /// Fields by name.
-pub(super) fn named(fields: &'static [Field]) -> Named<&'static Field> {
-    fields.iter().map(|field| (field.name, field)).collect()
+pub(super) fn named(fields: &'static [Field]) -> BTreeMap<&'static str, Field> {
+    fields.iter().map(|field| (field.name, *field)).collect()
 }
 
 /// What an action takes and gives.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(in crate::api) struct ActionObject {
     #[serde(skip_serializing_if = "Option::is_none")]
     input: Option<&'static str>,
@@ -119,13 +117,15 @@ pub(in crate::api) struct ActionObject {
 }
 
 /// Actions by name.
-pub(super) fn named_actions(actions: impl Iterator<Item = &'static Action>) -> Named<ActionObject> {
+pub(super) fn named_actions(
+    actions: impl Iterator<Item = &'static Action>,
+) -> BTreeMap<&'static str, ActionObject> {
     let object = |action: &Action| ActionObject { input: action.input, output: action.output };
     actions.map(|action| (action.name, object(action))).collect()
 }
 
 /// How a collection can be filtered by one parameter.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(in crate::api) struct FilterObject {
     modifiers: [&'static str; 1],
     #[serde(rename = "type")]

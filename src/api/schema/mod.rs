@@ -3,18 +3,23 @@
 
 mod catalogue;
 mod field;
+mod fields;
+
+use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::extract::{Path, State};
 use serde::Serialize;
-use serde_json::Value;
+use utoipa::ToSchema;
 
-pub(super) use catalogue::SCHEMAS;
+pub(super) use catalogue::{AUTH_PROVIDER, CLUSTER, PROJECT, SCHEMAS, TOKEN, USER};
 pub(super) use field::Field;
 
+use super::Api;
+use super::collection::{Collection, Listing};
 use super::error::ApiError;
+use super::query::Query;
 use super::request::{By, Links};
-use super::{Api, resource};
 use field::{named, named_actions};
 
 /// One type of resource, or of what an action takes and gives (which has no collection).
@@ -22,6 +27,8 @@ use field::{named, named_actions};
 pub(super) struct Schema {
     /// The `type` of its resources.
     pub(super) id: &'static str,
+    /// The path that its collection is below.
+    pub(super) root: &'static str,
     /// The last segment of its collection's path; empty for what has no collection.
     pub(super) plural: &'static str,
     /// What it is, for people.
@@ -38,6 +45,8 @@ pub(super) struct Schema {
     pub(super) collection_actions: &'static [Action],
     /// The parameters by which the collection is filtered.
     pub(super) filters: &'static [Filter],
+    /// What the collection can be sorted by; the first unless something else is asked for.
+    pub(super) sorts: &'static [&'static str],
 }
 
 /// Methods, by who may use them.
@@ -89,12 +98,17 @@ pub(super) struct Filter {
 }
 
 impl Schema {
+    /// The path of its collection.
+    pub(super) fn path(&self) -> String {
+        format!("{}/{}", self.root, self.plural)
+    }
+
     /// Whether the caller can do anything with it.
     pub(super) fn is_for(&self, administrator: bool) -> bool {
         self.plural.is_empty() || !self.collection_methods.of(administrator).is_empty()
     }
 
-    fn show(&'static self, links: &Links, administrator: bool) -> SchemaObject {
+    fn object(&'static self, links: &Links, administrator: bool) -> SchemaObject {
         let may = |action: &&Action| administrator || !action.administrators;
         SchemaObject {
             kind: "schema",
@@ -111,7 +125,7 @@ impl Schema {
             collection_filters: self.filters.iter().map(field::filter).collect(),
             links: SchemaLinks {
                 this: links.to_one("/v3/schemas", self.id),
-                collection: (!self.plural.is_empty()).then(|| links.to(&format!("/v3/{}", self.plural))),
+                collection: (!self.plural.is_empty()).then(|| links.to(&self.path())),
             },
         }
     }
@@ -119,36 +133,41 @@ impl Schema {
 
 /// The schema of this id.
 pub(super) fn find(id: &str) -> Option<&'static Schema> {
-    SCHEMAS.iter().find(|schema| schema.id == id)
+    SCHEMAS.iter().copied().find(|schema| schema.id == id)
 }
 
-/// `GET /v3/schemas`.
+/// Schemas: which types of resources there are for the caller.
+#[utoipa::path(get, path = "/v3/schemas", responses((status = 200, body = Collection<SchemaObject>)))]
 pub(super) async fn list(
     State(api): State<Api>,
     By(caller): By,
     links: Links,
-) -> Result<Json<Value>, ApiError> {
-    let administrator = api.authority.user(&caller, &caller.id).await?.admin;
+    query: Query,
+) -> Result<Json<Collection<SchemaObject>>, ApiError> {
+    let administrator = api.is_administrator(&caller).await?;
     let shown = SCHEMAS.iter().filter(|schema| schema.is_for(administrator));
-    let data = shown.map(|schema| serde_json::json!(schema.show(&links, administrator))).collect();
-    Ok(Json(resource::collection(&links, "/v3/schemas", "schema", false, data)))
+    let data = shown.map(|schema| schema.object(&links, administrator)).collect();
+    let listing = Listing { schema: &catalogue::SCHEMA, links: &links, query: &query, administrator };
+    listing.whole(data).map(Json)
 }
 
-/// `GET /v3/schemas/<id>`.
+/// One schema.
+#[utoipa::path(get, path = "/v3/schemas/{id}", responses((status = 200, body = SchemaObject)))]
 pub(super) async fn show(
     State(api): State<Api>,
     By(caller): By,
     links: Links,
     Path(id): Path<String>,
 ) -> Result<Json<SchemaObject>, ApiError> {
-    let administrator = api.authority.user(&caller, &caller.id).await?.admin;
+    let administrator = api.is_administrator(&caller).await?;
     let schema = find(&id).filter(|schema| schema.is_for(administrator)).ok_or_else(ApiError::not_found)?;
-    Ok(Json(schema.show(&links, administrator)))
+    Ok(Json(schema.object(&links, administrator)))
 }
 
 /// A schema as it is shown.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Schema)]
 pub(super) struct SchemaObject {
     #[serde(rename = "type")]
     kind: &'static str,
@@ -157,17 +176,17 @@ pub(super) struct SchemaObject {
     plural_name: &'static str,
     description: &'static str,
     version: Version,
-    resource_fields: field::Named<&'static Field>,
+    resource_fields: BTreeMap<&'static str, Field>,
     resource_methods: &'static [&'static str],
     collection_methods: &'static [&'static str],
-    resource_actions: field::Named<field::ActionObject>,
-    collection_actions: field::Named<field::ActionObject>,
-    collection_filters: field::Named<field::FilterObject>,
+    resource_actions: BTreeMap<&'static str, field::ActionObject>,
+    collection_actions: BTreeMap<&'static str, field::ActionObject>,
+    collection_filters: BTreeMap<&'static str, field::FilterObject>,
     links: SchemaLinks,
 }
 
 /// The part of the API a type belongs to, in the words of Rancher's clients.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Version {
     group: &'static str,
     path: &'static str,
@@ -181,7 +200,7 @@ impl Default for Version {
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct SchemaLinks {
     #[serde(rename = "self")]
     this: String,

@@ -1,6 +1,7 @@
 //! The API as a client sees it, on a real store.
 
 mod credentials;
+mod openapi;
 mod privileges;
 mod requests;
 mod schemas;

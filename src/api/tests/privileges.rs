@@ -31,13 +31,17 @@ async fn nothing_but_the_public_paths_answers_without_a_credential() {
         (Method::GET, "/v3/clusters"),
         (Method::GET, "/v3/clusters/local"),
         (Method::POST, "/v3/clusters/local?action=generateKubeconfig"),
+        (Method::GET, "/v3/projects"),
+        (Method::GET, "/v3/projects/x"),
+        (Method::GET, "/v1"),
+        (Method::POST, "/v1/logout"),
     ];
     for (method, path) in closed {
         let answer = ask(&house, None, method.clone(), path, "").await;
         assert_eq!(answer.refusal(), (401, "Unauthorized".into()), "{method} {path}");
         assert_eq!(answer.headers["www-authenticate"], "Bearer");
     }
-    for path in ["/ping", "/v1-public/authproviders", "/v3-public/authProviders"] {
+    for path in ["/ping", "/v3/openapi.json", "/v1-public/authproviders", "/v3-public/authProviders"] {
         assert_eq!(ask(&house, None, Method::GET, path, "").await.status, StatusCode::OK, "{path}");
     }
     assert_eq!(ask(&house, None, Method::GET, "/ping", "").await.text, "pong");
@@ -117,7 +121,6 @@ async fn an_administrator_sees_and_deletes_everybodys_tokens_and_own_ones_by_def
         listed["data"].as_array().unwrap().len()
     };
     assert_eq!((count("/v3/tokens").await, count("/v3/tokens?all=true").await), (1, 2));
-    assert_eq!(count("/v3/tokens?all=yes").await, 1);
     let path = format!("/v3/tokens/{}", house.alice.token);
     let shown = ask(&house, Some(&house.root), Method::GET, &path, "").await.json();
     assert_eq!((&shown["userId"], &shown["current"]), (&house.alice.id.as_str().into(), &false.into()));

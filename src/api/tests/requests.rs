@@ -15,9 +15,19 @@ use crate::authority::testing::House;
 
 #[test]
 fn the_api_owns_its_raw_paths_and_no_neighbour() {
-    for path in
-        ["/v3", "/v3/", "/v3/tokens", "/v3/../api", "/v3-public/x", "/v1-public", "/v1-public/login", "/ping"]
-    {
+    for path in [
+        "/v3",
+        "/v3/",
+        "/v3/tokens",
+        "/v3/../api",
+        "/v3-public/x",
+        "/v1-public",
+        "/v1-public/login",
+        "/ping",
+        "/v1",
+        "/v1/",
+        "/v1/logout",
+    ] {
         assert!(owns(path), "{path}");
     }
     for path in [
@@ -26,8 +36,9 @@ fn the_api_owns_its_raw_paths_and_no_neighbour() {
         "/v3x",
         "/v3-publicx",
         "/v3-private/x",
-        "/v1",
         "/v1/x",
+        "/v1/logout/",
+        "/v1x",
         "/V3",
         "//v3",
         "/%763/tokens",
@@ -109,16 +120,24 @@ async fn unknown_paths_methods_and_actions_are_refused_in_the_apis_shape() {
         (Method::PUT, "/v3/tokens", 405, "MethodNotAllowed"),
         (Method::PUT, "/v3/tokens/token-bcdfg", 405, "MethodNotAllowed"),
         (Method::PATCH, "/v3/users/user-bcdfg", 405, "MethodNotAllowed"),
-        (Method::POST, "/v3/users/user-bcdfg", 405, "MethodNotAllowed"),
+        (Method::TRACE, "/v3/tokens", 405, "MethodNotAllowed"),
+        (Method::OPTIONS, "/v3/tokens", 405, "MethodNotAllowed"),
+        (Method::POST, "/v3/users/user-bcdfg", 422, "MissingRequired"),
+        (Method::POST, "/v3/clusters/local", 422, "MissingRequired"),
         (Method::DELETE, "/v3/clusters/local", 405, "MethodNotAllowed"),
         (Method::GET, "/v1-public/login", 405, "MethodNotAllowed"),
         (Method::POST, "/v3/tokens?action=shred", 404, "ActionNotAvailable"),
         (Method::POST, "/v3/users?action=logout", 404, "ActionNotAvailable"),
-        (Method::GET, "/v3/tokens?all=true&all=false", 400, "InvalidFormat"),
+        (Method::GET, "/v3/tokens?limit=1&limit=2", 422, "InvalidFormat"),
+        (Method::GET, "/v3/tokens?limit=0", 422, "InvalidOption"),
+        (Method::GET, "/v3/tokens?order=up", 422, "InvalidOption"),
     ];
     for (method, path, status, code) in table {
         let answer = ask(&house, root, method.clone(), path, "").await;
         assert_eq!(answer.refusal(), (status, code.to_owned()), "{method} {path}");
+        assert_eq!(answer.headers.contains_key("allow"), status == 405, "{method} {path}");
+        let names_a_field = answer.json()["fieldName"].as_str().is_some_and(|name| path.contains(name));
+        assert_eq!(names_a_field, path.contains('?') && status == 422, "{method} {path}");
     }
     let links = ask(&house, root, Method::GET, "/v3", "").await.json();
     assert_eq!(links["links"]["tokens"], "https://gate.example.org/v3/tokens");

@@ -29,7 +29,8 @@ async fn a_new_token_is_shown_once_and_its_key_is_nowhere_else() {
         "creatorId": null, "userId": house.alice.id.as_str(), "authProvider": "local", "clusterId": null,
         "userPrincipal": format!("local://{}", house.alice.id), "groupPrincipals": null, "description": "ci",
         "ttl": 60000, "expiresAt": stored.expires_at().unwrap().to_string(), "expired": false, "enabled": true,
-        "isDerived": true, "current": false, "links": { "self": url, "remove": url },
+        "isDerived": true, "current": false, "lastUsedAt": null, "lastUsedAddress": null, "lastUsedUserAgent": null,
+        "leaseUntil": null, "replacedBy": null, "links": { "self": url, "remove": url }, "actions": {},
     });
     assert_eq!(shown, expected);
     let listed = ask(&house, alice, Method::GET, "/v3/tokens", "").await;
@@ -121,7 +122,7 @@ async fn a_kubeconfig_carries_a_working_token_of_its_own() {
     for (path, status) in [
         ("/v3/clusters/other?action=generateKubeconfig", 404),
         ("/v3/clusters/local?action=other", 404),
-        ("/v3/clusters/local", 405),
+        ("/v3/clusters/local", 422),
     ] {
         assert_eq!(ask(&house, alice, Method::POST, path, "").await.refusal().0, status, "{path}");
     }

@@ -1,0 +1,128 @@
+//! The body of a request: JSON of bounded size and depth.
+
+use axum::body::Body;
+use axum::extract::{FromRequest, Request};
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderMap, StatusCode};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
+
+use super::error::ApiError;
+use crate::secret::Secret;
+
+/// A body that says it is JSON, and is neither too long nor too deep.
+pub(super) struct JsonBody(Bytes);
+
+impl JsonBody {
+    /// The body as `T`. No body is an empty object. Unknown fields are ignored, as clients send whole resources back.
+    pub(super) fn parse<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
+        let bytes: &[u8] = if self.0.is_empty() { b"{}" } else { &self.0 };
+        serde_json::from_slice(bytes).map_err(|error| {
+            // Without the error's own text, which repeats values of the body, passwords among them.
+            let place = format!("line {}, column {}", error.line(), error.column());
+            if error.is_data() {
+                let message = format!("a field is missing, repeated or of the wrong type at {place}");
+                ApiError::invalid("InvalidBodyContent", message)
+            } else {
+                ApiError::invalid("InvalidFormat", format!("body is not valid JSON at {place}"))
+            }
+        })
+    }
+}
+
+impl<S: Sync> FromRequest<S> for JsonBody {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
+        let (parts, body) = request.into_parts();
+        if !is_json(&parts.headers) {
+            let message = "content type must be application/json";
+            return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType", message));
+        }
+        let announced =
+            parts.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        if announced.is_some_and(|length: u64| length > MAX_BODY_BYTES as u64) {
+            return Err(too_large());
+        }
+        let bytes = collect(body).await?;
+        if is_too_deep(&bytes) {
+            let message = format!("body is nested more than {MAX_DEPTH} levels deep");
+            return Err(ApiError::invalid("InvalidFormat", message));
+        }
+        Ok(Self(bytes))
+    }
+}
+
+/// No content type counts as JSON, as Rancher's command line sends none. Any other is refused: a form on a foreign
+/// page can send those without asking the browser for leave.
+fn is_json(headers: &HeaderMap) -> bool {
+    let mut lines = headers.get_all(CONTENT_TYPE).iter();
+    let Some(line) = lines.next() else { return true };
+    let essence = line.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    lines.next().is_none() && essence.eq_ignore_ascii_case("application/json")
+}
+
+async fn collect(body: Body) -> Result<Bytes, ApiError> {
+    match Limited::new(body, MAX_BODY_BYTES).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
+        Err(_) => Err(ApiError::new(StatusCode::BAD_REQUEST, "InvalidFormat", "body ended early")),
+    }
+}
+
+fn too_large() -> ApiError {
+    let message = format!("body is longer than {MAX_BODY_BYTES} bytes");
+    ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "RequestTooLarge", message)
+}
+
+/// Whether arrays and objects are nested too deep. Looked at before anything is parsed, so that no parser's recursion
+/// depends on what strangers send; of what is no JSON at all it says nothing.
+fn is_too_deep(json: &[u8]) -> bool {
+    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+    for byte in json {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b'[' | b'{' if !in_string => depth += 1,
+            b']' | b'}' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > MAX_DEPTH {
+            return true;
+        }
+    }
+    false
+}
+
+/// A field of a body that must not be shown again.
+pub(super) struct SecretText(pub(super) Secret);
+
+impl<'de> Deserialize<'de> for SecretText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(|text| Self(Secret::new(text)))
+    }
+}
+
+const MAX_BODY_BYTES: usize = 64 * 1024;
+const MAX_DEPTH: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn brackets_in_texts_are_no_depth() {
+        let nested = |depth: usize| format!("{}1{}", "[".repeat(depth), "]".repeat(depth));
+        assert!(!is_too_deep(nested(32).as_bytes()) && is_too_deep(nested(33).as_bytes()));
+        let mixed = format!(r#"{{"a":{}}}"#, nested(32));
+        assert!(is_too_deep(mixed.as_bytes()));
+        let quoted = format!(r#"{{"a":"\"{}\\","b":[]}}"#, "[".repeat(1000));
+        assert!(!is_too_deep(quoted.as_bytes()));
+        let siblings = format!("[{}]", vec!["[{}]"; 1000].join(","));
+        assert!(!is_too_deep(siblings.as_bytes()));
+        assert!(!is_too_deep(b"]]]]]") && is_too_deep("{".repeat(33).as_bytes()));
+    }
+}
