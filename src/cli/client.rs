@@ -66,6 +66,16 @@ impl Client {
         Self { token: Some(token), ..self }
     }
 
+    /// The same for requests that others wait for: each takes no longer than `patience`.
+    pub(super) fn within(self, patience: Duration) -> Self {
+        Self { agent: agent(&self.trust, patience), ..self }
+    }
+
+    /// Whose certificates are believed.
+    pub(super) fn trust(&self) -> &Trust {
+        &self.trust
+    }
+
     /// The server's URL.
     pub(super) fn server(&self) -> &str {
         &self.server

@@ -87,6 +87,21 @@ pub(super) enum CliError {
          set-password NAME`"
     )]
     WrongPassword,
+    /// A login needs somebody who types.
+    #[error(
+        "there is no good token for {0} and nobody to ask for name and password: run `portcullis login {0}`, or this \
+         command once more from a terminal without redirecting its input"
+    )]
+    NobodyToAsk(String),
+    /// Somebody was asked and typed nothing.
+    #[error("no {0} was typed")]
+    NothingTyped(&'static str),
+    /// Another process has asked for a password and waits.
+    #[error("another kubectl of yours is waiting for name and password: answer there, then try again")]
+    LoginUnderWay,
+    /// What kubectl says to its plugin makes no sense.
+    #[error("KUBERNETES_EXEC_INFO {0}: this is set by kubectl and understood in the versions v1 and v1beta1")]
+    BadExecInfo(&'static str),
     /// The API refused the request.
     #[error("{message} ({status} {code})")]
     Refused {
@@ -125,4 +140,14 @@ pub(super) enum CliError {
     /// One user's name is another one's id.
     #[error("{0:?} is the name of one user and the id of another: use the id of the one you mean")]
     AmbiguousUser(String),
+}
+
+impl CliError {
+    /// Whether the server could not show who it is.
+    pub(super) fn is_about_certificate(&self) -> bool {
+        matches!(
+            self,
+            Self::UnknownAuthority(_) | Self::OtherAuthority(_) | Self::OtherName(_) | Self::NotValidNow(_)
+        )
+    }
 }

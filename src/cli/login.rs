@@ -4,6 +4,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::client::Client;
+use super::credential;
 use super::error::CliError;
 use super::output;
 use super::password::{PasswordOptions, ask_username};
@@ -44,6 +45,10 @@ impl Login {
         let client = Client::anonymous(&server, &trust);
         let answer = log_in(&client, &user, &password, "json", "portcullis login")?;
         let token = Secret::new(client.text(&answer, "token")?);
+        if Profile::load().is_ok_and(|earlier| earlier.server == server && earlier.user != user) {
+            // Else kubectl would go on as whoever was logged in before.
+            credential::forget(Some(&server), &self.trust)?;
+        }
         Profile { server, certificate_authority: trust.remembered(), user, token }.save().map(|()| {
             output::remark(&format!("Logged in to {}.", client.server()));
         })

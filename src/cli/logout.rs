@@ -4,6 +4,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::client::Client;
+use super::credential;
 use super::error::CliError;
 use super::output;
 use super::profile::Profile;
@@ -26,6 +27,8 @@ impl Logout {
             // The profile stays: as long as the session is good, somebody must be able to end it.
             Err(error) => return Err(error),
         }
+        // What kubectl was given at the same server is a part of being logged in.
+        credential::forget(Some(client.server()), &self.trust)?;
         Profile::remove()?;
         output::remark(&format!("Logged out from {}.", client.server()));
         Ok(())

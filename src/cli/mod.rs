@@ -10,6 +10,7 @@ mod check_config;
 mod client;
 mod config_flags;
 mod confirm;
+mod credential;
 mod error;
 mod feature;
 mod kubeconfig;
@@ -80,6 +81,9 @@ enum Command {
     /// Print a kubeconfig with a new token in it
     #[command(after_help = kubeconfig::EXAMPLES)]
     Kubeconfig(kubeconfig::Kubeconfig),
+    /// Hand kubectl a short-lived token, as its credential plugin
+    #[command(after_help = credential::EXAMPLES)]
+    Credential(credential::Credential),
     /// Print a script that completes commands in a shell
     #[command(after_help = shell::COMPLETION_EXAMPLES)]
     Completion(shell::Completion),
@@ -141,6 +145,7 @@ impl Command {
             Self::Feature(feature) => feature.run(),
             Self::Audit(audit) => audit.run(),
             Self::Kubeconfig(kubeconfig) => kubeconfig.run(),
+            Self::Credential(credential) => credential.run(),
             Self::Completion(completion) => completion.run(Cli::command()),
             Self::Man(man) => man.run(Cli::command()),
             Self::Version => version::run(),

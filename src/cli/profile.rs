@@ -79,8 +79,12 @@ impl Profile {
     }
 }
 
-fn path() -> Result<PathBuf, CliError> {
+/// Where our files are: `$PORTCULLIS_HOME`, or this place below `$HOME`.
+pub(super) fn home(below: &str) -> Result<PathBuf, CliError> {
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let dir = set("PORTCULLIS_HOME").or_else(|| set("HOME").map(|home| home.join(".config/portcullis")));
-    dir.map(|dir| dir.join("profile.json")).ok_or(CliError::NoHome)
+    set("PORTCULLIS_HOME").or_else(|| set("HOME").map(|home| home.join(below))).ok_or(CliError::NoHome)
+}
+
+fn path() -> Result<PathBuf, CliError> {
+    Ok(home(".config/portcullis")?.join("profile.json"))
 }

@@ -61,17 +61,10 @@ impl User {
 
     /// With more in the environment than the home.
     pub(crate) fn run_in(&self, arguments: &[&str], input: &str, environment: &[(&str, &str)]) -> Outcome {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_portcullis"))
-            .args(arguments)
-            .current_dir(self.home())
-            .env_clear()
-            .env("HOME", self.home())
-            .envs(environment.iter().copied())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        // In a session of its own there is no terminal, also if the tests were started from one.
+        let mut command = self.command("setsid");
+        command.arg("--wait").arg(PROGRAM).args(arguments).envs(environment.iter().copied());
+        let mut child = command.spawn().unwrap();
         // A command that does not read its input closes the pipe, which is no failure.
         let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
         let output = child.wait_with_output().unwrap();
@@ -82,6 +75,19 @@ impl User {
         }
     }
 }
+
+impl User {
+    /// A program with this user's home and nothing else in the environment.
+    pub(crate) fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command.current_dir(self.home()).env_clear().env("HOME", self.home());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+}
+
+/// What is tested.
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_portcullis");
 
 /// The bearer of the session that [`stub_with`] gives.
 pub(crate) const SESSION: &str = "token-bcdfg:zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz";

@@ -8,6 +8,7 @@ mod audit;
 #[allow(dead_code, reason = "the trust of asynchronous clients is for others")]
 mod certificates;
 mod command;
+mod credential;
 #[path = "../support/directory.rs"]
 mod directory;
 mod features;
@@ -17,5 +18,6 @@ mod session;
 mod settings;
 mod shell;
 mod stub;
+mod terminal;
 mod tokens;
 mod users;
