@@ -14,7 +14,7 @@ use portcullis::authn::{Authenticator, Presented, Records};
 use portcullis::clock;
 use portcullis::identity::{UserId, Username};
 use portcullis::kube::RequestInfo;
-use portcullis::store::Store;
+use portcullis::store::{Insertion, Store, Write};
 use portcullis::telemetry::Telemetry;
 use portcullis::token::{Bearer, KeyHash, TokenKey, TokenKind, TokenName, TokenRecord, Ttl};
 use portcullis::upstream::sanitize;
@@ -79,7 +79,7 @@ impl House {
     async fn new() -> Self {
         let directory = std::env::temp_dir().join(format!("portcullis-bench-{}", std::process::id()));
         std::fs::create_dir_all(&directory).unwrap();
-        let store = Store::open(&directory).unwrap();
+        let store = Store::open(&directory, None).unwrap();
         let user = UserRecord {
             id: UserId::generate().unwrap(),
             name: Username::try_from("alice").unwrap(),
@@ -99,10 +99,14 @@ impl House {
             ttl: Ttl(0),
             enabled: true,
             hash: KeyHash::sha256(&key).unwrap(),
+            last_used: None,
+            lease_until: None,
+            replaced_by: None,
         };
         let bearer = format!("{}:{}", token.name, key.expose());
-        store.insert_user(user).await.unwrap();
-        store.insert_token(token).await.unwrap();
+        store.commit(Write::InsertUser(Box::new(user)), None).await.unwrap();
+        let insertion = Insertion { record: token, key: None, quota: None };
+        store.commit(Write::InsertToken(Box::new(insertion)), None).await.unwrap();
         let telemetry = Telemetry::without_access_log();
         let records = Records::new(store, 100_000, telemetry.clone());
         Self { authenticator: Authenticator::new(records, telemetry).unwrap(), bearer, directory }

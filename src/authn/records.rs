@@ -113,6 +113,7 @@ impl Records {
             Change::User(id) => {
                 self.users.entry(id.clone()).and_compute_with(async |_| Op::Remove).await;
             }
+            Change::Settings => {}
         }
     }
 }
@@ -139,7 +140,7 @@ mod tests {
 
     /// Records over a store with one user, following its feed.
     async fn records(dir: &std::path::Path) -> (Records, Store, UserId) {
-        let store = Store::open(dir).unwrap();
+        let store = Store::open(dir, None).unwrap();
         let alice = user("alice", false);
         let id = alice.id.clone();
         store.insert_user(alice).await.unwrap();

@@ -10,6 +10,7 @@ use crate::clock;
 use crate::identity::{UserId, Username};
 use crate::random::random_characters;
 use crate::secret::Secret;
+use crate::store::Write;
 use crate::user::{NewPassword, PasswordHash, UserRecord};
 
 impl Authority {
@@ -39,7 +40,7 @@ impl Authority {
             created_at: clock::now(),
             password: Some(hash.await??),
         };
-        self.store.insert_user(user.clone()).await?;
+        self.store.commit(Write::InsertUser(Box::new(user.clone())), None).await?;
         tracing::info!(target: "audit", action = "user.create", user = %user.id, name = %user.name, admin = true, "first start");
         tracing::info!(file = %path.display(), "password of the first administrator was written");
         Ok(Some(path))

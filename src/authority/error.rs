@@ -100,6 +100,11 @@ impl From<StoreError> for AuthorityError {
             StoreError::UnknownUser => Self::CallerGone,
             StoreError::Unreachable(_) => Self::StoreUnreachable(error),
             StoreError::Exists
+            | StoreError::QuotaReached { .. }
+            | StoreError::TtlNotShorter
+            | StoreError::AlreadyReplaced
+            | StoreError::ForeignMarker
+            | StoreError::HashingIsOn
             | StoreError::Corrupt { .. }
             | StoreError::NewerSchema { .. }
             | StoreError::InUse(_)

@@ -9,7 +9,7 @@ use super::tokens::{Issued, Purpose};
 use super::{Authority, AuthorityError, Caller, MIN_PASSWORD_CHARACTERS};
 use crate::identity::{UserId, Username};
 use crate::secret::Secret;
-use crate::store::UserUpdate;
+use crate::store::{UserUpdate, Write};
 use crate::user::{NewPassword, PasswordHash, UserRecord, verify_against_nothing};
 
 /// A login, as a client asks for it.
@@ -63,7 +63,7 @@ impl Authority {
 
     /// Ends the caller's own token.
     pub async fn logout(&self, caller: &Caller) -> Result<(), AuthorityError> {
-        self.store.delete_token(&caller.token).await?;
+        self.store.commit(Write::DeleteToken(caller.token.clone()), None).await?;
         tracing::info!(target: "audit", action = "logout", actor = %caller.id, token = %caller.token, "logged out");
         Ok(())
     }
@@ -126,7 +126,8 @@ impl Authority {
     ) -> Result<(), AuthorityError> {
         let hash = self.hash_password(name, new).await?;
         let update = UserUpdate { password: Some(hash), ..UserUpdate::default() };
-        if !self.store.update_user(id, update).await? {
+        let write = Write::UpdateUser(id.clone(), Box::new(update));
+        if !self.store.commit(write, None).await?.changed() {
             return Err(AuthorityError::NotFound);
         }
         tracing::info!(target: "audit", action = "user.set-password", actor = %caller.id, user = %id, name = %name, "password changed");

@@ -29,7 +29,7 @@ pub(crate) struct House {
 impl House {
     pub(crate) async fn new() -> Self {
         let dir = TempDir::new();
-        let store = Store::open(dir.path()).unwrap();
+        let store = Store::open(dir.path(), None).unwrap();
         let allowed = vec!["system:monitoring".to_owned()];
         let authority = Arc::new(Authority::new(store.clone(), allowed));
         let root = admit(&store, user("root", true)).await;

@@ -25,20 +25,20 @@ fn new_user(name: &str, groups: &[&str]) -> NewUser {
 async fn the_first_start_leaves_a_working_password_for_the_operator_alone() {
     let log = CapturedLog::start();
     let dir = TempDir::new();
-    let store = Store::open(dir.path()).unwrap();
+    let store = Store::open(dir.path(), None).unwrap();
     let authority = Authority::new(store.clone(), Vec::new());
     let path = authority.bootstrap(dir.path()).await.unwrap().unwrap();
     assert_eq!(path, dir.path().join("admin-password"));
     assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     let password = std::fs::read_to_string(&path).unwrap();
     log_in(&authority, HOME, "admin", password.trim()).await.unwrap();
-    let admin = store.users().await.unwrap().remove(0);
+    let admin = store.all_users().await.remove(0);
     assert!(admin.admin && admin.enabled && admin.groups.is_empty());
     assert!(log.text().contains("admin-password") && !log.text().contains(password.trim()), "{}", log.text());
 
     assert_eq!(authority.bootstrap(dir.path()).await.unwrap(), None);
     assert_eq!(std::fs::read_to_string(&path).unwrap(), password);
-    assert_eq!(store.users().await.unwrap().len(), 1);
+    assert_eq!(store.all_users().await.len(), 1);
 }
 
 #[tokio::test]
@@ -210,7 +210,7 @@ async fn a_store_in_trouble_is_never_a_refusal_of_the_caller() {
 async fn an_administrator_can_delete_a_token_that_is_too_corrupt_to_read() {
     let house = House::new().await;
     let record = house.token_of(&house.alice.id).await;
-    edit(house.dir.path(), &format!("UPDATE tokens SET hash = '' WHERE name = '{}'", record.name));
+    edit(house.dir.path(), &format!("UPDATE tokens SET stored_key = '' WHERE name = '{}'", record.name));
     let refused = house.authority.delete_token(&house.alice, &record.name).await;
     assert!(matches!(refused, Err(AuthorityError::StoreFailed(StoreError::Corrupt { .. }))), "{refused:?}");
     house.authority.delete_token(&house.root, &record.name).await.unwrap();

@@ -4,7 +4,7 @@ use super::error::MAX_DESCRIPTION_BYTES;
 use super::{Authority, AuthorityError, Caller};
 use crate::clock::{self, UnixMillis};
 use crate::identity::UserId;
-use crate::store::StoreError;
+use crate::store::{Insertion, MAX_PAGE, StoreError, TokenFilter, TokenQuery, TokenSort, Write};
 use crate::token::{Bearer, KeyHash, TokenKey, TokenKind, TokenName, TokenRecord, Ttl};
 
 /// A token that was just made, with the one copy of its key there will ever be.
@@ -61,13 +61,17 @@ impl Authority {
         caller: &Caller,
         scope: TokenScope,
     ) -> Result<Vec<TokenRecord>, AuthorityError> {
-        match scope {
-            TokenScope::Own => Ok(self.store.tokens(Some(&caller.id)).await?),
+        let owner = match scope {
+            TokenScope::Own => Some(caller.id.clone()),
             TokenScope::All => {
                 self.check_administrator(caller).await?;
-                Ok(self.store.tokens(None).await?)
+                None
             }
-        }
+        };
+        let filter = TokenFilter { owner, ..TokenFilter::default() };
+        let query =
+            TokenQuery { filter, sort: TokenSort::CreatedAt, limit: MAX_PAGE, ..TokenQuery::default() };
+        Ok(self.store.tokens(query).await?.items)
     }
 
     /// One token: the caller's own, or anybody's for an administrator. Another's is not found, as if there were none.
@@ -94,7 +98,7 @@ impl Authority {
         if *name == caller.token && readable.is_some_and(|token| token.kind == TokenKind::Session) {
             return Err(AuthorityError::CurrentSession);
         }
-        if !self.store.delete_token(name).await? {
+        if !self.store.commit(Write::DeleteToken(name.clone()), None).await?.changed() {
             return Err(AuthorityError::NotFound);
         }
         tracing::info!(target: "audit", action = "token.delete", actor = %caller.id, token = %name, "token deleted");
@@ -133,9 +137,13 @@ impl Authority {
                 ttl: purpose.ttl,
                 enabled: true,
                 hash: KeyHash::sha256(&key)?,
+                last_used: None,
+                lease_until: None,
+                replaced_by: None,
             };
-            match self.store.insert_token(record.clone()).await {
-                Ok(()) => return Ok(Issued { bearer: Bearer { name: record.name.clone(), key }, record }),
+            let insertion = Insertion { record: record.clone(), key: Some(key.clone()), quota: None };
+            match self.store.commit(Write::InsertToken(Box::new(insertion)), None).await {
+                Ok(_) => return Ok(Issued { bearer: Bearer { name: record.name.clone(), key }, record }),
                 Err(StoreError::Exists) => {}
                 Err(error) => return Err(error.into()),
             }

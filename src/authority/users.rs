@@ -5,7 +5,7 @@ use super::{Authority, AuthorityError, Caller};
 use crate::clock;
 use crate::identity::{Group, UserId, Username};
 use crate::secret::Secret;
-use crate::store::{StoreError, UserUpdate};
+use crate::store::{MAX_PAGE, StoreError, UserQuery, UserUpdate, Write};
 use crate::user::UserRecord;
 
 /// A user, as an administrator asks for it.
@@ -54,8 +54,8 @@ impl Authority {
             password,
         };
         for _ in 0..ID_ATTEMPTS {
-            match self.store.insert_user(user.clone()).await {
-                Ok(()) => {
+            match self.store.commit(Write::InsertUser(Box::new(user.clone())), None).await {
+                Ok(_) => {
                     audit(caller, "user.create", &user);
                     return Ok(user);
                 }
@@ -72,7 +72,8 @@ impl Authority {
     /// All users by name; for administrators.
     pub async fn users(&self, caller: &Caller) -> Result<Vec<UserRecord>, AuthorityError> {
         self.check_administrator(caller).await?;
-        Ok(self.store.users().await?)
+        let query = UserQuery { limit: MAX_PAGE, ..UserQuery::default() };
+        Ok(self.store.users(query).await?.items)
     }
 
     /// One user: oneself, or anybody for an administrator. Another is not found, as if there were none.
@@ -95,8 +96,10 @@ impl Authority {
             return Err(AuthorityError::OwnUser);
         }
         let groups = change.groups.map(|groups| self.checked_groups(caller, groups)).transpose()?;
-        let update = UserUpdate { groups, admin: change.admin, enabled: change.enabled, password: None };
-        if !self.store.update_user(id, update).await? {
+        let update =
+            UserUpdate { groups, admin: change.admin, enabled: change.enabled, ..UserUpdate::default() };
+        let write = Write::UpdateUser(id.clone(), Box::new(update));
+        if !self.store.commit(write, None).await?.changed() {
             return Err(AuthorityError::NotFound);
         }
         let user = self.store.user(id).await?.ok_or(AuthorityError::NotFound)?;
@@ -110,7 +113,7 @@ impl Authority {
         if *id == caller.id {
             return Err(AuthorityError::OwnUser);
         }
-        if !self.store.delete_user(id).await? {
+        if !self.store.commit(Write::DeleteUser(id.clone()), None).await?.changed() {
             return Err(AuthorityError::NotFound);
         }
         tracing::info!(target: "audit", action = "user.delete", actor = %caller.id, user = %id, "user and tokens deleted");

@@ -103,7 +103,7 @@ struct Shared {
 }
 
 fn run(control: &Runtime, config: &Arc<Config>, telemetry: &Arc<Telemetry>) -> Result<(), ServeError> {
-    let store = Store::open(&config.data_dir)?;
+    let store = Store::open(&config.data_dir, None)?;
     let authority = Arc::new(Authority::new(store.clone(), config.allowed_system_identities.clone()));
     control.block_on(authority.bootstrap(&config.data_dir))?;
     let records = Records::new(store.clone(), config.limits.token_cache_entries, Arc::clone(telemetry));

@@ -19,6 +19,24 @@ pub enum StoreError {
     /// The change would leave nobody who can manage users.
     #[error("no enabled administrator would be left")]
     LastAdministrator,
+    /// The owner of a token has as many as one may have.
+    #[error("user has {quota} tokens, which is the quota")]
+    QuotaReached {
+        /// How many that are.
+        quota: u64,
+    },
+    /// A token's life can be made shorter only.
+    #[error("token would live longer than it does")]
+    TtlNotShorter,
+    /// A token is replaced once; its successor can be replaced then.
+    #[error("token was replaced already")]
+    AlreadyReplaced,
+    /// A marker that another list, or another order of it, has given.
+    #[error("marker is not of this list")]
+    ForeignMarker,
+    /// Hashing of tokens is on, which can't be undone.
+    #[error("token-hashing is on in this store and can't be turned off")]
+    HashingIsOn,
     /// A stored row can't be what we wrote; it is not used.
     #[error("stored {row} is corrupt: {reason}")]
     Corrupt {

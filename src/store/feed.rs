@@ -1,10 +1,12 @@
 //! The feed of changes: whoever keeps copies of records hears of every change before its writer is answered.
 
+use std::mem;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{mpsc, oneshot};
 
 use super::StoreError;
+use super::effect::{Committed, Effect};
 use crate::identity::UserId;
 use crate::token::TokenName;
 
@@ -15,6 +17,8 @@ pub enum Change {
     Token(TokenName),
     /// The user of this id.
     User(UserId),
+    /// Some setting.
+    Settings,
 }
 
 /// Every change after the subscription, in the order of commits.
@@ -34,11 +38,11 @@ pub struct Delivery {
 #[derive(Debug)]
 pub(super) struct Acknowledgement {
     reply: Option<Reply>,
-    outcome: bool,
+    outcome: Committed,
 }
 
-/// Where the outcome of a write goes: whether anything changed.
-pub(super) type Reply = oneshot::Sender<Result<bool, StoreError>>;
+/// Where the outcome of a write goes.
+pub(super) type Reply = oneshot::Sender<Result<Committed, StoreError>>;
 
 /// The subscribers.
 #[derive(Debug, Default)]
@@ -58,10 +62,11 @@ impl Feeds {
         ChangeFeed(receiver)
     }
 
-    /// Hands `changes` to every subscriber. The answer to `reply` leaves when all of them have applied all of it.
+    /// Hands the changes of `effect` to every subscriber. The answer to `reply` leaves when all of them have applied all of it.
     /// Waits while a subscriber's feed is full: the writer's thread only.
-    pub(super) fn publish(&self, changes: Vec<Change>, reply: Reply) {
-        let acknowledgement = Arc::new(Acknowledgement { reply: Some(reply), outcome: !changes.is_empty() });
+    pub(super) fn publish(&self, effect: Effect, reply: Reply) {
+        let Effect { changes, committed } = effect;
+        let acknowledgement = Arc::new(Acknowledgement { reply: Some(reply), outcome: committed });
         let mut senders = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for change in changes {
             let delivery =
@@ -76,7 +81,7 @@ impl Drop for Acknowledgement {
     fn drop(&mut self) {
         if let Some(reply) = self.reply.take() {
             // Nobody waits any more: the write stands all the same.
-            let _gone = reply.send(Ok(self.outcome));
+            let _gone = reply.send(Ok(mem::take(&mut self.outcome)));
         }
     }
 }

@@ -1,18 +1,26 @@
-//! Where tokens and users are kept: an embedded SQLite database, and the feed of its changes.
+//! Where tokens, users, settings and the audit log are kept: an embedded SQLite database, and the feed of its changes.
 //!
 //! Promises: a write that was acknowledged is on disk, and every subscriber of the feed has applied it. A read gives
 //! what was committed before it began, or an error within [`READ_TIMEOUT`]; never "there is none" because the store
 //! is in trouble. Futures may be awaited on any tokio runtime with a timer; no database work happens on its threads.
 
+mod audit;
+mod effect;
 mod error;
 mod feed;
+mod hashing;
+mod page;
+mod query;
 mod reader;
 mod rows;
 mod schema;
+mod settings;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+mod tokens;
+mod users;
 mod write;
 mod writer;
 
@@ -25,15 +33,22 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
+pub use audit::{AuditEvent, AuditFilter, AuditOutcome, AuditQuery, AuditRecord};
+pub use effect::Committed;
 pub use error::{Outage, StoreError};
 pub use feed::{Change, ChangeFeed, Delivery};
-pub use write::UserUpdate;
+pub use page::{MAX_PAGE, Marker, MarkerError, Page};
+pub use query::{TokenFilter, TokenQuery, TokenSort, UserFilter, UserQuery};
+pub use settings::StoredSetting;
+pub use tokens::{Bulk, Insertion, MAX_BULK, TokenUpdate, Usage};
+pub use users::{Revoke, UserUpdate};
+pub use write::Write;
 
 use crate::identity::{UserId, Username};
-use crate::token::{TokenName, TokenRecord};
+use crate::token::{TokenKind, TokenName, TokenRecord};
 use crate::user::UserRecord;
 use feed::Feeds;
-use write::Write;
+use write::Request;
 
 /// The store. Clones are the same store; it closes when the last is dropped.
 #[derive(Debug, Clone)]
@@ -45,14 +60,21 @@ pub struct Store {
 
 impl Store {
     /// Opens or makes the store in `dir`. Blocks, up to some seconds if a predecessor still has it.
-    pub fn open(dir: &Path) -> Result<Self, StoreError> {
-        Self::open_within(dir, PREDECESSOR_PATIENCE)
+    ///
+    /// `first_start_hashing` says whether a store that is made now hashes its tokens, as it does by default. One that
+    /// does is never opened with `Some(false)`: [`StoreError::HashingIsOn`].
+    pub fn open(dir: &Path, first_start_hashing: Option<bool>) -> Result<Self, StoreError> {
+        Self::open_within(dir, first_start_hashing, PREDECESSOR_PATIENCE)
     }
 
-    fn open_within(dir: &Path, patience: Duration) -> Result<Self, StoreError> {
+    fn open_within(
+        dir: &Path,
+        first_start_hashing: Option<bool>,
+        patience: Duration,
+    ) -> Result<Self, StoreError> {
         let path = schema::prepare_files(dir)?;
         let lock = schema::lock(dir, patience)?;
-        let connection = schema::open_writer(&path)?;
+        let connection = schema::open_writer(&path, first_start_hashing)?;
         let feeds = Arc::new(Feeds::default());
         let (writes, write_queue) = mpsc::channel(WRITE_QUEUE);
         let (reads, read_queue) = mpsc::channel(READ_QUEUE);
@@ -78,20 +100,19 @@ impl Store {
         self.read(move |connection| rows::token(connection, &name)).await
     }
 
-    /// The tokens of `owner`, or everybody's, oldest first. Corrupt rows are left out and logged.
-    pub async fn tokens(&self, owner: Option<&UserId>) -> Result<Vec<TokenRecord>, StoreError> {
-        let owner = owner.cloned();
-        self.read(move |connection| rows::tokens(connection, owner.as_ref())).await
+    /// A page of tokens.
+    pub async fn tokens(&self, query: TokenQuery) -> Result<Page<TokenRecord>, StoreError> {
+        self.read(move |connection| query.run(connection)).await
     }
 
-    /// Adds a token: [`StoreError::Exists`] if its name is taken, [`StoreError::UnknownUser`] without an owner.
-    pub async fn insert_token(&self, token: TokenRecord) -> Result<(), StoreError> {
-        self.write(Write::InsertToken(token)).await.map(|_| ())
+    /// How many tokens a filter lets through, corrupt rows counted.
+    pub async fn count_tokens(&self, filter: TokenFilter) -> Result<u64, StoreError> {
+        self.read(move |connection| rows::count_tokens(connection, &filter)).await
     }
 
-    /// Deletes a token; false if there was none.
-    pub async fn delete_token(&self, name: &TokenName) -> Result<bool, StoreError> {
-        self.write(Write::DeleteToken(name.clone())).await
+    /// How many tokens of each kind never expire; kinds without any are left out.
+    pub async fn never_expiring_tokens(&self) -> Result<Vec<(TokenKind, u64)>, StoreError> {
+        self.read(rows::never_expiring).await
     }
 
     /// The user of this id.
@@ -106,9 +127,9 @@ impl Store {
         self.read(move |connection| rows::user_by_name(connection, &name)).await
     }
 
-    /// All users by name. Corrupt rows are left out and logged.
-    pub async fn users(&self) -> Result<Vec<UserRecord>, StoreError> {
-        self.read(rows::users).await
+    /// A page of users.
+    pub async fn users(&self, query: UserQuery) -> Result<Page<UserRecord>, StoreError> {
+        self.read(move |connection| query.run(connection)).await
     }
 
     /// Whether there is any user at all, corrupt rows counted.
@@ -116,20 +137,25 @@ impl Store {
         self.read(rows::has_users).await
     }
 
-    /// Adds a user: [`StoreError::Exists`] if the name or id is taken, or the id ever was.
-    pub async fn insert_user(&self, user: UserRecord) -> Result<(), StoreError> {
-        self.write(Write::InsertUser(user)).await.map(|_| ())
+    /// The settings that were set, by name.
+    pub async fn settings(&self) -> Result<Vec<StoredSetting>, StoreError> {
+        self.read(settings::all).await
     }
 
-    /// Changes the given fields of a user; false if there is none. [`StoreError::LastAdministrator`] if nobody would be
-    /// left to manage users.
-    pub async fn update_user(&self, id: &UserId, update: UserUpdate) -> Result<bool, StoreError> {
-        self.write(Write::UpdateUser(id.clone(), update)).await
+    /// A page of the audit log.
+    pub async fn audit_events(&self, query: AuditQuery) -> Result<Page<AuditRecord>, StoreError> {
+        self.read(move |connection| query.run(connection)).await
     }
 
-    /// Deletes a user and all of the user's tokens; false if there is none. [`StoreError::LastAdministrator`] as above.
-    pub async fn delete_user(&self, id: &UserId) -> Result<bool, StoreError> {
-        self.write(Write::DeleteUser(id.clone())).await
+    /// Does `write` and writes `event` down, both or neither. An event of a write that changed nothing is not written;
+    /// one that deletes or shortens tokens by a filter has the event once for each token, with its name.
+    pub async fn commit(&self, write: Write, event: Option<AuditEvent>) -> Result<Committed, StoreError> {
+        self.write(Request { write: Some(write), event }).await
+    }
+
+    /// Writes an event down that comes with no change, such as a refusal.
+    pub async fn record(&self, event: AuditEvent) -> Result<(), StoreError> {
+        self.write(Request { write: None, event: Some(event) }).await.map(|_| ())
     }
 
     /// Whether the store answers reads and still has its writer.
@@ -154,9 +180,9 @@ impl Store {
         ask(READ_TIMEOUT, &self.reads, Box::new(job), answer).await
     }
 
-    async fn write(&self, write: Write) -> Result<bool, StoreError> {
+    async fn write(&self, request: Request) -> Result<Committed, StoreError> {
         let (reply, answer) = oneshot::channel();
-        ask(WRITE_TIMEOUT, &self.writes, (write, reply), answer).await
+        ask(WRITE_TIMEOUT, &self.writes, (request, reply), answer).await
     }
 }
 
@@ -176,6 +202,11 @@ async fn ask<J, T>(
 fn spawn(name: &str, dir: &Path, body: impl FnOnce() + Send + 'static) -> Result<(), StoreError> {
     let spawned = thread::Builder::new().name(name.to_owned()).spawn(body);
     spawned.map(|_| ()).map_err(|source| StoreError::Open { path: dir.to_owned(), source: Arc::new(source) })
+}
+
+/// SQLite's integers are signed; a time or lifetime past their end is as good as the end.
+fn integer(millis: u64) -> i64 {
+    i64::try_from(millis).unwrap_or(i64::MAX)
 }
 
 /// How long a read may take, its wait in the queue included.

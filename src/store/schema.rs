@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::StoreError;
+use super::{StoreError, hashing};
 
 /// Makes `dir` (0700) and the database in it (0600), and returns the database's path.
 pub(super) fn prepare_files(dir: &Path) -> Result<PathBuf, StoreError> {
@@ -42,8 +42,8 @@ pub(super) fn lock(dir: &Path, patience: Duration) -> Result<File, StoreError> {
     }
 }
 
-/// The one connection that writes, with all migrations done.
-pub(super) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
+/// The one connection that writes, with all migrations done. `first_start_hashing` is for a store that is made now.
+pub(super) fn open_writer(path: &Path, first_start_hashing: Option<bool>) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
@@ -52,7 +52,9 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
     connection.pragma_update(None, "synchronous", "full")?;
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "trusted_schema", false)?;
-    migrate(&mut connection)?;
+    // What is deleted is overwritten, or keys and hashes would stay in the file for who reads the disk.
+    connection.pragma_update(None, "secure_delete", true)?;
+    migrate(&mut connection, first_start_hashing)?;
     Ok(connection)
 }
 
@@ -65,7 +67,7 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
-fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
+fn migrate(connection: &mut Connection, first_start_hashing: Option<bool>) -> Result<(), StoreError> {
     let transaction = connection.transaction()?;
     transaction.execute_batch(
         "CREATE TABLE IF NOT EXISTS schema_migrations (version INTEGER PRIMARY KEY, applied_at INTEGER NOT NULL) STRICT",
@@ -84,6 +86,7 @@ fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
             [version],
         )?;
     }
+    hashing::at_start(&transaction, found == 0, first_start_hashing)?;
     Ok(transaction.commit()?)
 }
 
@@ -106,4 +109,5 @@ fn open_error(path: &Path, source: io::Error) -> StoreError {
 const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Each step once, in order, never edited after a release: a later one corrects an earlier one.
-const MIGRATIONS: [(i64, &str); 1] = [(1, include_str!("migrations/1.sql"))];
+pub(super) const MIGRATIONS: [(i64, &str); 2] =
+    [(1, include_str!("migrations/1.sql")), (2, include_str!("migrations/2.sql"))];

@@ -4,7 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
 
-use super::{READERS, Store};
+use super::{
+    Committed, Insertion, READERS, Store, StoreError, TokenFilter, TokenQuery, TokenSort, UserQuery,
+    UserUpdate, Write,
+};
 use crate::clock;
 use crate::identity::{UserId, Username};
 use crate::token::{KeyHash, TokenKey, TokenKind, TokenName, TokenRecord, Ttl};
@@ -51,6 +54,48 @@ impl Store {
         }
         held
     }
+
+    pub(crate) async fn insert_user(&self, user: UserRecord) -> Result<(), StoreError> {
+        self.done(Write::InsertUser(Box::new(user))).await.map(|_| ())
+    }
+
+    pub(crate) async fn insert_token(&self, token: TokenRecord) -> Result<(), StoreError> {
+        self.done(Write::InsertToken(insertion(token))).await.map(|_| ())
+    }
+
+    pub(crate) async fn delete_token(&self, name: &TokenName) -> Result<bool, StoreError> {
+        self.done(Write::DeleteToken(name.clone())).await.map(|committed| committed.changed())
+    }
+
+    pub(crate) async fn update_user(&self, id: &UserId, update: UserUpdate) -> Result<bool, StoreError> {
+        let write = Write::UpdateUser(id.clone(), Box::new(update));
+        self.done(write).await.map(|committed| committed.changed())
+    }
+
+    pub(crate) async fn delete_user(&self, id: &UserId) -> Result<bool, StoreError> {
+        self.done(Write::DeleteUser(id.clone())).await.map(|committed| committed.changed())
+    }
+
+    /// The tokens of `owner`, or everybody's, oldest first.
+    pub(crate) async fn tokens_of(&self, owner: Option<&UserId>) -> Vec<TokenRecord> {
+        let filter = TokenFilter { owner: owner.cloned(), ..TokenFilter::default() };
+        let query = TokenQuery { filter, sort: TokenSort::CreatedAt, ..TokenQuery::default() };
+        self.tokens(query).await.unwrap().items
+    }
+
+    /// Every user, by name.
+    pub(crate) async fn all_users(&self) -> Vec<UserRecord> {
+        self.users(UserQuery::default()).await.unwrap().items
+    }
+
+    async fn done(&self, write: Write) -> Result<Committed, StoreError> {
+        self.commit(write, None).await
+    }
+}
+
+/// A token of which nothing but the hash is known, without a quota.
+pub(crate) fn insertion(record: TokenRecord) -> Box<Insertion> {
+    Box::new(Insertion { record, key: None, quota: None })
 }
 
 /// Does what no code of ours would to the database in `dir`.
@@ -83,6 +128,9 @@ pub(crate) fn token(owner: &UserId) -> (TokenRecord, TokenKey) {
         ttl: Ttl(0),
         enabled: true,
         hash: KeyHash::sha256(&key).unwrap(),
+        last_used: None,
+        lease_until: None,
+        replaced_by: None,
     };
     (record, key)
 }

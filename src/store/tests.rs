@@ -1,5 +1,9 @@
 //! The store as its users see it, on a real file.
 
+mod lists;
+mod migration;
+mod writes;
+
 use std::collections::HashSet;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -17,11 +21,11 @@ async fn what_was_acknowledged_is_there_after_a_restart() {
     let dir = TempDir::new();
     let alice = user("alice", false);
     let (record, key) = token(&alice.id);
-    let store = Store::open(dir.path()).unwrap();
+    let store = Store::open(dir.path(), None).unwrap();
     store.insert_user(alice.clone()).await.unwrap();
     store.insert_token(record.clone()).await.unwrap();
     drop(store);
-    let store = Store::open(dir.path()).unwrap();
+    let store = Store::open(dir.path(), None).unwrap();
     let found = store.token(&record.name).await.unwrap().unwrap();
     assert!(found.hash.verify(&key));
     assert_eq!((found.user_id, found.kind, found.ttl), (record.user_id, record.kind, record.ttl));
@@ -33,7 +37,7 @@ async fn what_was_acknowledged_is_there_after_a_restart() {
 async fn no_file_of_the_store_is_readable_by_others_or_holds_a_key() {
     let dir = TempDir::new();
     let inner = dir.path().join("data");
-    let store = Store::open(&inner).unwrap();
+    let store = Store::open(&inner, None).unwrap();
     let alice = user("alice", false);
     let (record, key) = token(&alice.id);
     store.insert_user(alice).await.unwrap();
@@ -55,26 +59,26 @@ async fn no_file_of_the_store_is_readable_by_others_or_holds_a_key() {
 #[test]
 fn a_store_of_a_newer_version_is_refused_and_left_alone() {
     let dir = TempDir::new();
-    drop(Store::open(dir.path()).unwrap());
+    drop(Store::open(dir.path(), None).unwrap());
     edit(dir.path(), "INSERT INTO schema_migrations VALUES (99, 0)");
-    let refused = Store::open(dir.path()).unwrap_err();
-    assert!(matches!(refused, StoreError::NewerSchema { found: 99, known: 1 }), "{refused:?}");
+    let refused = Store::open(dir.path(), None).unwrap_err();
+    assert!(matches!(refused, StoreError::NewerSchema { found: 99, known: 2 }), "{refused:?}");
 }
 
 #[test]
 fn a_second_process_is_refused_while_the_first_has_the_store() {
     let dir = TempDir::new();
-    let first = Store::open(dir.path()).unwrap();
-    let refused = Store::open_within(dir.path(), Duration::ZERO).unwrap_err();
+    let first = Store::open(dir.path(), None).unwrap();
+    let refused = Store::open_within(dir.path(), None, Duration::ZERO).unwrap_err();
     assert!(matches!(refused, StoreError::InUse(_)), "{refused:?}");
     drop(first);
-    Store::open(dir.path()).unwrap();
+    Store::open(dir.path(), None).unwrap();
 }
 
 #[tokio::test]
 async fn a_write_that_fails_does_not_fail_its_neighbours() {
     let dir = TempDir::new();
-    let store = Store::open(dir.path()).unwrap();
+    let store = Store::open(dir.path(), None).unwrap();
     let alice = user("alice", false);
     store.insert_user(alice.clone()).await.unwrap();
     let mut writes = JoinSet::new();
@@ -94,13 +98,13 @@ async fn a_write_that_fails_does_not_fail_its_neighbours() {
     };
     assert_eq!(count(|error| matches!(error, StoreError::Exists)), 49, "one of the 50 got the name");
     assert_eq!(count(|error| matches!(error, StoreError::UnknownUser)), 50);
-    assert_eq!(store.tokens(Some(&alice.id)).await.unwrap().len(), 101);
+    assert_eq!(store.tokens_of(Some(&alice.id)).await.len(), 101);
 }
 
 #[tokio::test]
 async fn a_write_is_acknowledged_only_when_every_subscriber_has_applied_it() {
     let dir = TempDir::new();
-    let store = Store::open(dir.path()).unwrap();
+    let store = Store::open(dir.path(), None).unwrap();
     let (mut first, mut second) = (store.subscribe(), store.subscribe());
     let alice = user("alice", false);
     let writer = store.clone();
@@ -125,7 +129,7 @@ async fn a_write_is_acknowledged_only_when_every_subscriber_has_applied_it() {
 #[tokio::test]
 async fn deleting_a_user_deletes_and_announces_every_token_of_that_user_and_no_other() {
     let dir = TempDir::new();
-    let store = Store::open(dir.path()).unwrap();
+    let store = Store::open(dir.path(), None).unwrap();
     let (root, alice, bob) = (user("root", true), user("alice", false), user("bob", false));
     let tokens = [token(&alice.id).0, token(&alice.id).0, token(&bob.id).0];
     for person in [&root, &alice, &bob] {
@@ -162,7 +166,7 @@ fn user_with_id_of(other: &crate::user::UserRecord) -> crate::user::UserRecord {
 #[tokio::test]
 async fn administrators_can_not_switch_each_other_off_at_once() {
     let dir = TempDir::new();
-    let store = Store::open(dir.path()).unwrap();
+    let store = Store::open(dir.path(), None).unwrap();
     let (root, toor) = (user("root", true), user("toor", true));
     store.insert_user(root.clone()).await.unwrap();
     store.insert_user(toor.clone()).await.unwrap();
@@ -184,7 +188,7 @@ async fn administrators_can_not_switch_each_other_off_at_once() {
 #[tokio::test]
 async fn an_update_touches_only_the_fields_it_names() {
     let dir = TempDir::new();
-    let store = Store::open(dir.path()).unwrap();
+    let store = Store::open(dir.path(), None).unwrap();
     let (root, alice) = (user("root", true), user("alice", false));
     store.insert_user(root).await.unwrap();
     store.insert_user(alice.clone()).await.unwrap();
@@ -201,7 +205,7 @@ async fn an_update_touches_only_the_fields_it_names() {
 #[tokio::test]
 async fn a_corrupt_row_is_named_and_never_used() {
     let dir = TempDir::new();
-    let store = Store::open(dir.path()).unwrap();
+    let store = Store::open(dir.path(), None).unwrap();
     let (alice, bob) = (user("alice", false), user("bob", false));
     let (record, _) = token(&alice.id);
     store.insert_user(alice.clone()).await.unwrap();
@@ -214,19 +218,19 @@ async fn a_corrupt_row_is_named_and_never_used() {
             matches!(&found, Err(StoreError::Corrupt { row, .. }) if row.contains(alice.id.as_str())),
             "{edited}: {found:?}"
         );
-        assert_eq!(store.users().await.unwrap().len(), 1, "a listing goes on without the row");
+        assert_eq!(store.all_users().await.len(), 1, "a listing goes on without the row");
         edit(
             dir.path(),
             &format!("UPDATE users SET name = 'alice', groups = '[]' WHERE id = '{}'", alice.id),
         );
     }
-    for edited in ["hash = 'secret-hash'", "kind = 'x'", "ttl = -1", "created_at = -1"] {
+    for edited in ["stored_key = 'secret-hash'", "kind = 'x'", "ttl = -1", "created_at = -1"] {
         edit(dir.path(), &format!("UPDATE tokens SET {edited}"));
         let found = store.token(&record.name).await.unwrap_err();
         assert!(found.to_string().contains(record.name.as_str()), "{edited}: {found}");
         assert!(!found.to_string().contains("secret-hash"));
-        assert!(store.tokens(None).await.unwrap().is_empty());
-        let sound = format!("kind = 'api-key', ttl = 0, created_at = 0, hash = '{}'", record.hash);
+        assert!(store.tokens_of(None).await.is_empty());
+        let sound = format!("kind = 'api-key', ttl = 0, created_at = 0, stored_key = '{}'", record.hash);
         edit(dir.path(), &format!("UPDATE tokens SET {sound}"));
     }
     assert!(store.token(&record.name).await.unwrap().is_some());
@@ -235,7 +239,7 @@ async fn a_corrupt_row_is_named_and_never_used() {
 #[tokio::test]
 async fn a_read_that_gets_no_answer_is_an_outage_and_not_an_absence() {
     let dir = TempDir::new();
-    let store = Store::open(dir.path()).unwrap();
+    let store = Store::open(dir.path(), None).unwrap();
     let name = TokenName::try_from("token-bcdfg").unwrap();
     let busy = store.occupy_readers().await;
     let found = store.token(&name).await;
@@ -247,7 +251,7 @@ async fn a_read_that_gets_no_answer_is_an_outage_and_not_an_absence() {
 #[tokio::test]
 async fn a_write_nobody_waits_for_is_done_all_the_same() {
     let dir = TempDir::new();
-    let store = Store::open(dir.path()).unwrap();
+    let store = Store::open(dir.path(), None).unwrap();
     let mut feed = store.subscribe();
     let alice = user("alice", false);
     let writer = store.clone();

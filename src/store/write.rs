@@ -1,148 +1,118 @@
-//! Writes: each is one small change, checked where it is made, so that two writers can't undo each other's work.
+//! Writes: each is done whole or not at all, together with its event of the audit log.
 
-use rusqlite::{Connection, ErrorCode, params};
+use rusqlite::{Connection, ErrorCode};
 
-use super::{Change, StoreError};
-use crate::identity::{Group, UserId};
-use crate::token::{TokenName, TokenRecord};
-use crate::user::{PasswordHash, UserRecord};
+use super::audit::{self, AuditEvent};
+use super::effect::Effect;
+use super::tokens::{self, Bulk, Insertion, TokenUpdate, Usage};
+use super::users::{self, UserUpdate};
+use super::{StoreError, settings};
+use crate::clock::UnixMillis;
+use crate::identity::UserId;
+use crate::token::{TokenName, Ttl};
+use crate::user::UserRecord;
 
-/// What to change about a user; `None` leaves a field as it is. Fields, not whole records: a record that was read a
-/// moment ago would bring back what somebody else has changed since, such as `enabled`.
-#[derive(Debug, Clone, Default)]
-pub struct UserUpdate {
-    /// The groups the cluster sees.
-    pub groups: Option<Vec<Group>>,
-    /// Whether the user may manage other users.
-    pub admin: Option<bool>,
-    /// Whether the user is switched on.
-    pub enabled: Option<bool>,
-    /// What a password is checked against.
-    pub password: Option<PasswordHash>,
+/// A change of what is stored. One that names what does not exist changes nothing.
+#[derive(Debug, Clone)]
+pub enum Write {
+    /// Adds a token: [`StoreError::Exists`] if its name is taken, [`StoreError::UnknownUser`] without an owner,
+    /// [`StoreError::QuotaReached`] if the owner has enough of them.
+    InsertToken(Box<Insertion>),
+    /// Changes the given fields of a token: [`StoreError::TtlNotShorter`] if it would live longer.
+    UpdateToken(TokenName, TokenUpdate),
+    /// Adds the successor of a token, which lives until `ends_at` at most: [`StoreError::AlreadyReplaced`] if it has one.
+    RotateToken {
+        /// Which token.
+        old: TokenName,
+        /// What takes its place.
+        successor: Box<Insertion>,
+        /// When the old one ends, if it does not end before.
+        ends_at: UnixMillis,
+    },
+    /// Deletes a token.
+    DeleteToken(TokenName),
+    /// Deletes a part of the tokens that a filter lets through.
+    DeleteTokens(Bulk),
+    /// Makes those tokens of a part that live longer live this long, counted from their creation.
+    ShortenTokens(Bulk, Ttl),
+    /// Deletes tokens that expired before this moment, so many at most.
+    PurgeExpired(UnixMillis, u32),
+    /// Deletes tokens whose lease has ended at this moment, so many at most.
+    EndLeases(UnixMillis, u32),
+    /// Notes when tokens were used, thousands at once. Nobody hears of it through the feed.
+    NoteUsage(Vec<Usage>),
+    /// Adds a user: [`StoreError::Exists`] if the name or id is taken, or the id ever was.
+    InsertUser(Box<UserRecord>),
+    /// Changes the given fields of a user: [`StoreError::LastAdministrator`] if nobody would be left to manage users.
+    UpdateUser(UserId, Box<UserUpdate>),
+    /// Deletes a user and all of the user's tokens: [`StoreError::LastAdministrator`] as above.
+    DeleteUser(UserId),
+    /// Sets settings by name, all of them or none; `None` forgets what a setting was set to.
+    SetSettings(Vec<(String, Option<String>)>),
+    /// Deletes events of the audit log from before this moment, so many at most.
+    PurgeAudit(UnixMillis, u32),
 }
 
-/// One write.
+/// A write and its event: at least one of them.
 #[derive(Debug)]
-pub(super) enum Write {
-    InsertToken(TokenRecord),
-    DeleteToken(TokenName),
-    InsertUser(UserRecord),
-    UpdateUser(UserId, UserUpdate),
-    DeleteUser(UserId),
+pub(super) struct Request {
+    pub(super) write: Option<Write>,
+    pub(super) event: Option<AuditEvent>,
+}
+
+impl Request {
+    /// Does it within the caller's transaction. The event is written if anything changed: once, or, where many tokens
+    /// were meant by one write, once for each of them.
+    pub(super) fn apply(&self, connection: &Connection) -> Result<Effect, StoreError> {
+        let effect = match &self.write {
+            Some(write) => write.apply(connection)?,
+            None => Effect::new(Vec::new(), 1),
+        };
+        let Some(event) = &self.event else { return Ok(effect) };
+        if self.write.as_ref().is_some_and(Write::is_about_many_tokens) {
+            for token in &effect.committed.tokens {
+                audit::record(connection, event, Some(token))?;
+            }
+        } else if effect.committed.changed() {
+            audit::record(connection, event, None)?;
+        }
+        Ok(effect)
+    }
 }
 
 impl Write {
-    /// Does it within the caller's transaction, and says what changed: nothing, if what it names does not exist.
-    pub(super) fn apply(&self, connection: &Connection) -> Result<Vec<Change>, StoreError> {
+    fn apply(&self, connection: &Connection) -> Result<Effect, StoreError> {
         match self {
-            Self::InsertToken(token) => insert_token(connection, token),
-            Self::DeleteToken(name) => delete_token(connection, name),
-            Self::InsertUser(user) => insert_user(connection, user),
-            Self::UpdateUser(id, update) => update_user(connection, id, update),
-            Self::DeleteUser(id) => delete_user(connection, id),
+            Self::InsertToken(insertion) => tokens::insert(connection, insertion),
+            Self::UpdateToken(name, update) => tokens::update(connection, name, update),
+            Self::RotateToken { old, successor, ends_at } => {
+                tokens::rotate(connection, old, successor, *ends_at)
+            }
+            Self::DeleteToken(name) => tokens::delete(connection, name),
+            Self::DeleteTokens(bulk) => tokens::delete_many(connection, bulk),
+            Self::ShortenTokens(bulk, ttl) => tokens::shorten_many(connection, bulk, *ttl),
+            Self::PurgeExpired(before, limit) => tokens::purge_expired(connection, *before, *limit),
+            Self::EndLeases(now, limit) => tokens::end_leases(connection, *now, *limit),
+            Self::NoteUsage(usages) => tokens::note_usage(connection, usages),
+            Self::InsertUser(user) => users::insert(connection, user),
+            Self::UpdateUser(id, update) => users::update(connection, id, update),
+            Self::DeleteUser(id) => users::delete(connection, id),
+            Self::SetSettings(values) => settings::set(connection, values),
+            Self::PurgeAudit(before, limit) => {
+                Ok(Effect::new(Vec::new(), audit::purge(connection, *before, *limit)?))
+            }
         }
     }
-}
 
-fn insert_token(connection: &Connection, token: &TokenRecord) -> Result<Vec<Change>, StoreError> {
-    connection
-        .prepare_cached(
-            "INSERT INTO tokens (name, user_id, kind, description, created_at, ttl, enabled, hash)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-        )?
-        .execute(params![
-            token.name.as_str(),
-            token.user_id.as_str(),
-            token.kind.as_str(),
-            token.description,
-            integer(token.created_at.0),
-            integer(token.ttl.0),
-            token.enabled,
-            token.hash.to_string(),
-        ])
-        .map_err(constraint_error)?;
-    Ok(vec![Change::Token(token.name.clone())])
-}
-
-fn delete_token(connection: &Connection, name: &TokenName) -> Result<Vec<Change>, StoreError> {
-    let rows = connection.prepare_cached("DELETE FROM tokens WHERE name = ?1")?.execute([name.as_str()])?;
-    Ok((rows > 0).then(|| Change::Token(name.clone())).into_iter().collect())
-}
-
-fn insert_user(connection: &Connection, user: &UserRecord) -> Result<Vec<Change>, StoreError> {
-    let retired: bool = connection
-        .prepare_cached("SELECT EXISTS (SELECT 1 FROM retired_user_ids WHERE id = ?1)")?
-        .query_row([user.id.as_str()], |row| row.get(0))?;
-    if retired {
-        return Err(StoreError::Exists);
+    fn is_about_many_tokens(&self) -> bool {
+        matches!(
+            self,
+            Self::DeleteTokens(_) | Self::ShortenTokens(..) | Self::PurgeExpired(..) | Self::EndLeases(..)
+        )
     }
-    connection
-        .prepare_cached(
-            "INSERT INTO users (id, name, groups, admin, enabled, created_at, password)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-        )?
-        .execute(params![
-            user.id.as_str(),
-            user.name.as_str(),
-            json(&user.groups),
-            user.admin,
-            user.enabled,
-            integer(user.created_at.0),
-            user.password.as_ref().map(PasswordHash::as_str),
-        ])
-        .map_err(constraint_error)?;
-    Ok(vec![Change::User(user.id.clone())])
 }
 
-fn update_user(connection: &Connection, id: &UserId, update: &UserUpdate) -> Result<Vec<Change>, StoreError> {
-    let rows = connection
-        .prepare_cached(
-            "UPDATE users SET groups = coalesce(?2, groups), admin = coalesce(?3, admin),
-             enabled = coalesce(?4, enabled), password = coalesce(?5, password) WHERE id = ?1",
-        )?
-        .execute(params![
-            id.as_str(),
-            update.groups.as_deref().map(json),
-            update.admin,
-            update.enabled,
-            update.password.as_ref().map(PasswordHash::as_str),
-        ])?;
-    if rows == 0 {
-        return Ok(Vec::new());
-    }
-    if update.admin == Some(false) || update.enabled == Some(false) {
-        check_administrator_left(connection)?;
-    }
-    Ok(vec![Change::User(id.clone())])
-}
-
-fn delete_user(connection: &Connection, id: &UserId) -> Result<Vec<Change>, StoreError> {
-    // The user first: caches then refuse its tokens from the first change on.
-    let mut changes = vec![Change::User(id.clone())];
-    let mut statement = connection.prepare_cached("DELETE FROM tokens WHERE user_id = ?1 RETURNING name")?;
-    let mut names = statement.query([id.as_str()])?;
-    while let Some(row) = names.next()? {
-        // A name that can't be parsed is in no cache.
-        changes.extend(TokenName::try_from(row.get::<_, String>(0)?.as_str()).map(Change::Token));
-    }
-    let rows = connection.prepare_cached("DELETE FROM users WHERE id = ?1")?.execute([id.as_str()])?;
-    if rows == 0 {
-        return Ok(Vec::new());
-    }
-    check_administrator_left(connection)?;
-    connection.prepare_cached("INSERT INTO retired_user_ids (id) VALUES (?1)")?.execute([id.as_str()])?;
-    Ok(changes)
-}
-
-/// In the same transaction as the change, so that two administrators can't switch each other off.
-fn check_administrator_left(connection: &Connection) -> Result<(), StoreError> {
-    let left: bool = connection
-        .prepare_cached("SELECT EXISTS (SELECT 1 FROM users WHERE admin AND enabled)")?
-        .query_row([], |row| row.get(0))?;
-    if left { Ok(()) } else { Err(StoreError::LastAdministrator) }
-}
-
-fn constraint_error(error: rusqlite::Error) -> StoreError {
+pub(super) fn constraint_error(error: rusqlite::Error) -> StoreError {
     match error.sqlite_error() {
         Some(cause) if cause.code == ErrorCode::ConstraintViolation => {
             let no_owner = cause.extended_code == rusqlite::ffi::SQLITE_CONSTRAINT_FOREIGNKEY;
@@ -150,13 +120,4 @@ fn constraint_error(error: rusqlite::Error) -> StoreError {
         }
         _ => error.into(),
     }
-}
-
-fn json(groups: &[Group]) -> String {
-    groups.iter().map(Group::as_str).collect::<serde_json::Value>().to_string()
-}
-
-/// SQLite's integers are signed; a time or lifetime past their end is as good as the end.
-fn integer(millis: u64) -> i64 {
-    i64::try_from(millis).unwrap_or(i64::MAX)
 }

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use rusqlite::{Connection, Transaction};
 use tokio::sync::mpsc;
 
+use super::StoreError;
+use super::effect::Effect;
 use super::feed::{Feeds, Reply};
-use super::write::Write;
-use super::{Change, StoreError};
+use super::write::Request;
 
 /// A write and who waits for it. Once queued it is done, whether or not somebody still waits.
-pub(super) type Job = (Write, Reply);
+pub(super) type Job = (Request, Reply);
 
 /// Serves the queue until every sender is gone. `_lock` is held as long as the connection is open.
 pub(super) fn run(
@@ -22,7 +23,7 @@ pub(super) fn run(
 ) {
     let mut batch = Vec::with_capacity(MAX_BATCH);
     while queue.blocking_recv_many(&mut batch, MAX_BATCH) > 0 {
-        let (writes, replies): (Vec<Write>, Vec<Reply>) = batch.drain(..).unzip();
+        let (writes, replies): (Vec<Request>, Vec<Reply>) = batch.drain(..).unzip();
         match commit(&mut connection, &writes) {
             Ok(outcomes) => answer(feeds, outcomes, replies),
             Err(error) => {
@@ -40,11 +41,11 @@ pub(super) fn run(
 }
 
 /// What each write of a batch came to.
-type Outcomes = Vec<Result<Vec<Change>, StoreError>>;
+type Outcomes = Vec<Result<Effect, StoreError>>;
 
 /// All of `writes` in one transaction, each in a savepoint of its own: one that fails takes back only itself.
 /// An error means that none of them was done.
-fn commit(connection: &mut Connection, writes: &[Write]) -> Result<Outcomes, StoreError> {
+fn commit(connection: &mut Connection, writes: &[Request]) -> Result<Outcomes, StoreError> {
     let mut transaction = connection.transaction()?;
     let mut outcomes = Vec::with_capacity(writes.len());
     for write in writes {
@@ -58,13 +59,13 @@ fn commit(connection: &mut Connection, writes: &[Write]) -> Result<Outcomes, Sto
 /// back by itself, and what came next would stand alone, outside of any.
 fn apply(
     transaction: &mut Transaction<'_>,
-    write: &Write,
-) -> Result<Result<Vec<Change>, StoreError>, StoreError> {
+    write: &Request,
+) -> Result<Result<Effect, StoreError>, StoreError> {
     let savepoint = transaction.savepoint()?;
     match write.apply(&savepoint) {
-        Ok(changes) => {
+        Ok(effect) => {
             savepoint.commit()?;
-            Ok(Ok(changes))
+            Ok(Ok(effect))
         }
         Err(outage @ StoreError::Unreachable(_)) => Err(outage),
         Err(refusal) => {
@@ -77,7 +78,7 @@ fn apply(
 fn answer(feeds: &Feeds, outcomes: Outcomes, replies: Vec<Reply>) {
     for (outcome, reply) in outcomes.into_iter().zip(replies) {
         match outcome {
-            Ok(changes) => feeds.publish(changes, reply),
+            Ok(effect) => feeds.publish(effect, reply),
             Err(refusal) => {
                 let _gone = reply.send(Err(refusal));
             }
@@ -91,22 +92,25 @@ const MAX_BATCH: usize = 256;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::testing::{TempDir, token, user};
+    use crate::store::testing::{TempDir, insertion, token, user};
+    use crate::store::write::Write;
     use crate::store::{Outage, rows, schema};
 
     #[test]
     fn a_full_disk_loses_nothing_that_was_acknowledged_and_keeps_nothing_that_was_not() {
         let dir = TempDir::new();
         let path = schema::prepare_files(dir.path()).unwrap();
-        let mut connection = schema::open_writer(&path).unwrap();
+        let mut connection = schema::open_writer(&path, None).unwrap();
         let alice = user("alice", false);
-        commit(&mut connection, &[Write::InsertUser(alice.clone())]).unwrap();
-        connection.pragma_update(None, "max_page_count", 24).unwrap();
+        let request = |write| Request { write: Some(write), event: None };
+        let add = |record: &crate::token::TokenRecord| request(Write::InsertToken(insertion(record.clone())));
+        commit(&mut connection, &[request(Write::InsertUser(Box::new(alice.clone())))]).unwrap();
+        connection.pragma_update(None, "max_page_count", 64).unwrap();
 
         let mut acknowledged = Vec::new();
         let (failed, error) = loop {
             let batch: Vec<_> = (0..16).map(|_| token(&alice.id).0).collect();
-            let writes: Vec<Write> = batch.iter().cloned().map(Write::InsertToken).collect();
+            let writes: Vec<Request> = batch.iter().map(add).collect();
             match commit(&mut connection, &writes) {
                 Ok(outcomes) => {
                     let done = batch.into_iter().zip(outcomes).filter(|(_, outcome)| outcome.is_ok());
@@ -124,7 +128,7 @@ mod tests {
         assert!(!failed.iter().any(|record| exists(record, &connection)));
 
         connection.pragma_update(None, "max_page_count", 4096).unwrap();
-        let again: Vec<Write> = failed.iter().cloned().map(Write::InsertToken).collect();
+        let again: Vec<Request> = failed.iter().map(add).collect();
         commit(&mut connection, &again).unwrap();
         assert!(failed.iter().all(|record| exists(record, &connection)), "it recovers without a restart");
     }

@@ -8,6 +8,17 @@ use crate::identity::UserId;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Ttl(pub u64);
 
+/// A use of a token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LastUse {
+    /// When.
+    pub at: UnixMillis,
+    /// From which address.
+    pub address: String,
+    /// What the client says it is; may be empty.
+    pub user_agent: String,
+}
+
 /// A token without its key, of which only a salted hash is kept.
 #[derive(Debug, Clone)]
 pub struct TokenRecord {
@@ -27,6 +38,12 @@ pub struct TokenRecord {
     pub enabled: bool,
     /// What its key is checked against.
     pub hash: KeyHash,
+    /// When it was last used, as far as was written down.
+    pub last_used: Option<LastUse>,
+    /// When it ends unless its lease is renewed before; `None` for a token without a lease.
+    pub lease_until: Option<UnixMillis>,
+    /// The token that has taken its place.
+    pub replaced_by: Option<TokenName>,
 }
 
 impl TokenRecord {
@@ -35,9 +52,9 @@ impl TokenRecord {
         (self.ttl != Ttl(0)).then(|| self.created_at.plus(self.ttl.0))
     }
 
-    /// Whether it has expired at `now`.
+    /// Whether it, or its lease, has expired at `now`.
     pub fn is_expired(&self, now: UnixMillis) -> bool {
-        self.expires_at().is_some_and(|end| now >= end)
+        [self.expires_at(), self.lease_until].into_iter().flatten().any(|end| now >= end)
     }
 }
 
@@ -57,6 +74,9 @@ mod tests {
             ttl: Ttl(500),
             enabled: true,
             hash: KeyHash::sha256(&TokenKey::generate().unwrap()).unwrap(),
+            last_used: None,
+            lease_until: None,
+            replaced_by: None,
         };
         assert!(!token.is_expired(UnixMillis(1_499)));
         assert!(token.is_expired(UnixMillis(1_500)));
@@ -64,5 +84,8 @@ mod tests {
         assert!(!token.is_expired(UnixMillis(u64::MAX)));
         token.ttl = Ttl(u64::MAX);
         assert!(!token.is_expired(UnixMillis(u64::MAX - 1)), "a sum past the end of time must not wrap");
+        token.lease_until = Some(UnixMillis(2_000));
+        assert!(!token.is_expired(UnixMillis(1_999)));
+        assert!(token.is_expired(UnixMillis(2_000)), "a lease that nobody renews ends the token");
     }
 }

@@ -76,8 +76,8 @@ fn forge(
         .unwrap();
     database
         .execute(
-            "INSERT INTO tokens SELECT ?1, ?2, kind, description, created_at, ttl, enabled, coalesce(?3, hash)
-             FROM tokens WHERE name = ?4",
+            "INSERT INTO tokens (name, user_id, kind, description, created_at, ttl, enabled, stored_key)
+             SELECT ?1, ?2, kind, description, created_at, ttl, enabled, coalesce(?3, stored_key) FROM tokens WHERE name = ?4",
             (&token_name, &user_id, hash, &account.token_name),
         )
         .unwrap();

@@ -12,18 +12,9 @@ pub(crate) fn open(gate: &Gate) -> Connection {
 /// A copy of the token `original` under another name, as another kind if one is given, with another hash of its key if
 /// one is given.
 pub(crate) fn copy_token(gate: &Gate, original: &str, name: &str, kind: Option<&str>, hash: Option<&str>) {
+    let sql = "INSERT INTO tokens (name, user_id, kind, description, created_at, ttl, enabled, stored_key)
+         SELECT ?1, user_id, coalesce(?2, kind), description, created_at, ttl, enabled, coalesce(?3, stored_key)
+         FROM tokens WHERE name = ?4";
     let database = open(gate);
-    let column: String = database
-        .query_row(
-            "SELECT name FROM pragma_table_info('tokens') WHERE name IN ('hash', 'stored_key')",
-            [],
-            |row| row.get(0),
-        )
-        .unwrap();
-    let sql = format!(
-        "INSERT INTO tokens (name, user_id, kind, description, created_at, ttl, enabled, {column})
-         SELECT ?1, user_id, coalesce(?2, kind), description, created_at, ttl, enabled, coalesce(?3, {column})
-         FROM tokens WHERE name = ?4"
-    );
-    assert_eq!(database.execute(&sql, (name, kind, hash, original)).unwrap(), 1);
+    assert_eq!(database.execute(sql, (name, kind, hash, original)).unwrap(), 1);
 }

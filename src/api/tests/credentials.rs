@@ -161,7 +161,7 @@ async fn users_that_can_not_be_are_refused() {
         let answer = ask(&house, root, Method::POST, "/v3/users", body).await;
         assert_eq!(answer.refusal(), (status, code.to_owned()), "{body}");
     }
-    assert_eq!(house.store.users().await.unwrap().len(), 2);
+    assert_eq!(house.store.all_users().await.len(), 2);
     let alice = format!("/v3/users/{}", house.alice.id);
     let own = format!("/v3/users/{}", house.root.id);
     let table = [

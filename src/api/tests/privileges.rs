@@ -103,8 +103,8 @@ async fn an_ordinary_user_manages_nobody() {
     }
     let root = house.store.user(&house.root.id).await.unwrap().unwrap();
     assert!(root.enabled && root.admin && root.password.is_none());
-    assert_eq!(house.store.users().await.unwrap().len(), 2);
-    assert_eq!(house.store.tokens(None).await.unwrap().len(), 2);
+    assert_eq!(house.store.all_users().await.len(), 2);
+    assert_eq!(house.store.tokens_of(None).await.len(), 2);
 
     let me = ask(&house, Some(&house.alice), Method::GET, "/v3/users?me=true", "").await.json();
     assert_eq!(me["data"].as_array().unwrap().len(), 1);

@@ -87,7 +87,7 @@ async fn what_can_not_be_granted_as_asked_is_refused() {
         let answer = ask(&house, Some(&house.alice), Method::POST, "/v3/tokens", body).await;
         assert_eq!(answer.refusal(), (status, code.to_owned()), "{body}");
     }
-    assert_eq!(house.store.tokens(Some(&house.alice.id)).await.unwrap().len(), 1, "nothing was made");
+    assert_eq!(house.store.tokens_of(Some(&house.alice.id)).await.len(), 1, "nothing was made");
     // What a client that sends a whole resource back may carry along.
     let whole = json!({
         "type": "token", "userId": house.alice.id.as_str(), "clusterId": null, "groupPrincipals": null,
@@ -118,7 +118,7 @@ async fn a_kubeconfig_carries_a_working_token_of_its_own() {
     assert!(bearer.name.as_str().starts_with(&format!("kubeconfig-{}", house.alice.id)));
     assert_eq!(stored.ttl.0, 2_592_000_000);
 
-    let before = house.store.tokens(None).await.unwrap().len();
+    let before = house.store.tokens_of(None).await.len();
     for (path, status) in [
         ("/v3/clusters/other?action=generateKubeconfig", 404),
         ("/v3/clusters/local?action=other", 404),
@@ -126,7 +126,7 @@ async fn a_kubeconfig_carries_a_working_token_of_its_own() {
     ] {
         assert_eq!(ask(&house, alice, Method::POST, path, "").await.refusal().0, status, "{path}");
     }
-    assert_eq!(house.store.tokens(None).await.unwrap().len(), before);
+    assert_eq!(house.store.tokens_of(None).await.len(), before);
     let listed = ask(&house, alice, Method::GET, "/v3/clusters", "").await.json();
     let action = "https://gate.example.org/v3/clusters/local?action=generateKubeconfig";
     assert_eq!(listed["data"][0]["actions"]["generateKubeconfig"], action);
