@@ -5,15 +5,17 @@
 #![allow(missing_docs, clippy::unwrap_used, reason = "a bench says what went wrong by panicking")]
 
 use std::hint::black_box;
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use http::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue, USER_AGENT};
 use http::{Method, Version};
-use portcullis::authn::{Authenticator, Presented, Records};
+use portcullis::authn::{Authenticator, Origin, Presented, Records};
 use portcullis::clock;
 use portcullis::identity::{UserId, Username};
 use portcullis::kube::RequestInfo;
+use portcullis::setting::{LiveSettings, Settings, Values};
 use portcullis::store::{Insertion, Store, Write};
 use portcullis::telemetry::Telemetry;
 use portcullis::token::{Bearer, KeyHash, TokenKey, TokenKind, TokenName, TokenRecord, Ttl};
@@ -109,13 +111,16 @@ impl House {
         store.commit(Write::InsertToken(Box::new(insertion)), None).await.unwrap();
         let telemetry = Telemetry::without_access_log();
         let records = Records::new(store, 100_000, telemetry.clone());
-        Self { authenticator: Authenticator::new(records, telemetry).unwrap(), bearer, directory }
+        let none = Values::new();
+        let settings = LiveSettings::new(Settings::of(&none, &none, &none));
+        Self { authenticator: Authenticator::new(records, settings, telemetry).unwrap(), bearer, directory }
     }
 
     async fn authenticate(&self, bearer: &str) -> bool {
         let mut headers = HeaderMap::new();
         headers.insert(AUTHORIZATION, HeaderValue::from_str(&format!("Bearer {bearer}")).unwrap());
-        self.authenticator.authenticate(Presented::from_headers(&headers).unwrap()).await.is_ok()
+        let origin = Origin { address: Ipv4Addr::LOCALHOST.into(), user_agent: None };
+        self.authenticator.authenticate(Presented::from_headers(&headers).unwrap(), origin).await.is_ok()
     }
 }
 

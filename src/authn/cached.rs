@@ -1,9 +1,11 @@
 //! What the gate keeps of a token and of a user. All of it lives and dies with the cache's entry.
 
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::HeaderValue;
 
+use crate::clock::UnixMillis;
 use crate::identity::{AUTHENTICATED_GROUP, UserId, Username};
 use crate::token::{KeyHash, TokenKey, TokenRecord};
 use crate::user::UserRecord;
@@ -16,6 +18,10 @@ pub struct CachedToken {
     pub name_header: HeaderValue,
     /// A fast hash of the key of a token that is stored with a slow one, once the key was presented.
     remembered: OnceLock<KeyHash>,
+    /// When it was used last, in milliseconds; 0 if it never was.
+    used_at: AtomicU64,
+    /// When the log was told last that it is used although it was replaced.
+    reported_at: AtomicU64,
 }
 
 /// What a request needs of its user, ready to be sent: each value clones as a reference count.
@@ -35,8 +41,31 @@ pub struct CachedUser {
 }
 
 impl CachedToken {
-    pub(super) fn new(record: TokenRecord) -> Self {
-        Self { name_header: header(record.name.as_str()), remembered: OnceLock::new(), record }
+    /// `used_at` is the last use that is known, which the record need not have yet.
+    pub(super) fn new(record: TokenRecord, used_at: Option<UnixMillis>) -> Self {
+        let stored = record.last_used.as_ref().map(|last_use| last_use.at);
+        Self {
+            name_header: header(record.name.as_str()),
+            remembered: OnceLock::new(),
+            used_at: AtomicU64::new(stored.max(used_at).unwrap_or_default().0),
+            reported_at: AtomicU64::new(0),
+            record,
+        }
+    }
+
+    /// Since when nobody has used it; one that was never used, since it was made.
+    pub(super) fn unused_since(&self) -> UnixMillis {
+        self.record.created_at.max(UnixMillis(self.used_at.load(Ordering::Relaxed)))
+    }
+
+    /// Notes a use, and says whether it is the first of a second.
+    pub(super) fn begins_a_second_of_use(&self, now: UnixMillis) -> bool {
+        claims(&self.used_at, now, SECOND)
+    }
+
+    /// Whether the log may be told once more that the token was replaced.
+    pub(super) fn may_report(&self, now: UnixMillis) -> bool {
+        claims(&self.reported_at, now, MINUTE)
     }
 
     /// A hash that can be checked on a thread that serves requests, if there is one.
@@ -64,10 +93,20 @@ impl CachedUser {
     }
 }
 
+/// Moves `last` to `now` if it is at least `interval` milliseconds ago. One of many that try at once succeeds.
+fn claims(last: &AtomicU64, now: UnixMillis, interval: u64) -> bool {
+    let before = last.load(Ordering::Relaxed);
+    now.0 >= before.saturating_add(interval)
+        && last.compare_exchange(before, now.0, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+}
+
 /// Names and ids are of an alphabet that headers carry, so the fallback is never seen.
 fn header(text: &str) -> HeaderValue {
     HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("invalid"))
 }
+
+const SECOND: u64 = 1000;
+const MINUTE: u64 = 60 * SECOND;
 
 #[cfg(test)]
 mod tests {

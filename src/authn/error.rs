@@ -27,6 +27,12 @@ pub enum AuthnError {
     /// The token's life is over.
     #[error("token has expired")]
     Expired,
+    /// The token's life is over, and another has taken its place.
+    #[error("token was replaced")]
+    Rotated,
+    /// The session was not used for longer than sessions may be.
+    #[error("session was unused for too long")]
+    Idle,
     /// The token is switched off.
     #[error("token is disabled")]
     Disabled,
@@ -53,6 +59,8 @@ impl AuthnError {
             | Self::Unknown
             | Self::WrongKey
             | Self::Expired
+            | Self::Rotated
+            | Self::Idle
             | Self::Disabled
             | Self::UserDisabled => StatusCode::UNAUTHORIZED,
             Self::Ambiguous => StatusCode::BAD_REQUEST,
@@ -70,6 +78,8 @@ impl AuthnError {
             Self::Unknown => AuthenticationResult::Unknown,
             Self::WrongKey => AuthenticationResult::WrongKey,
             Self::Expired => AuthenticationResult::Expired,
+            Self::Rotated => AuthenticationResult::Rotated,
+            Self::Idle => AuthenticationResult::Idle,
             Self::Disabled => AuthenticationResult::Disabled,
             Self::UserDisabled => AuthenticationResult::UserDisabled,
             Self::Busy => AuthenticationResult::Busy,

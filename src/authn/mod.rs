@@ -10,6 +10,9 @@ mod proof;
 mod records;
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+mod usage;
 
 use std::sync::Arc;
 
@@ -18,35 +21,42 @@ pub use error::AuthnError;
 pub use presented::{BEARER_PROTOCOL_PREFIX, Presented};
 pub use proof::{Authenticated, MetricsReader, Scope};
 pub use records::Records;
+pub use usage::{Origin, UsageBook};
 
-use crate::clock;
+use crate::clock::{self, UnixMillis};
+use crate::setting::LiveSettings;
 use crate::telemetry::{AuthenticationResult, Telemetry};
-use crate::token::Bearer;
+use crate::token::{Bearer, TokenKind};
 use keys::KeyCheck;
 
 /// Checks what requests present. Shared by all workers.
 pub struct Authenticator {
     records: Records,
     keys: KeyCheck,
+    settings: LiveSettings,
     telemetry: Arc<Telemetry>,
 }
 
 impl Authenticator {
     /// # Errors
     /// When the operating system has no random bytes to give.
-    pub fn new(records: Records, telemetry: Arc<Telemetry>) -> Result<Self, getrandom::Error> {
-        Ok(Self { records, keys: KeyCheck::new()?, telemetry })
+    pub fn new(
+        records: Records,
+        settings: LiveSettings,
+        telemetry: Arc<Telemetry>,
+    ) -> Result<Self, getrandom::Error> {
+        Ok(Self { records, keys: KeyCheck::new()?, settings, telemetry })
     }
 
     /// Checks `presented` against the records as they are now: key, expiry, and that token and user are enabled. Says
-    /// what it is good for.
-    pub async fn authenticate(&self, presented: Presented) -> Result<Scope, AuthnError> {
-        let checked = self.check(presented).await;
+    /// what it is good for, and notes the use.
+    pub async fn authenticate(&self, presented: Presented, origin: Origin<'_>) -> Result<Scope, AuthnError> {
+        let checked = self.check(presented, origin).await;
         self.telemetry.metrics.count_authentication(AuthenticationResult::from(&checked));
         checked
     }
 
-    async fn check(&self, presented: Presented) -> Result<Scope, AuthnError> {
+    async fn check(&self, presented: Presented, origin: Origin<'_>) -> Result<Scope, AuthnError> {
         let Bearer { name, key } = presented.into_bearer();
         let Some(token) = self.records.token(&name).await? else {
             self.keys.pretend(&key);
@@ -56,15 +66,42 @@ impl Authenticator {
             return Err(AuthnError::WrongKey);
         }
         // The key is right from here on: the holder of the token learns nothing new from how long the rest takes.
-        if token.record.is_expired(clock::now()) {
-            return Err(AuthnError::Expired);
-        }
-        if !token.record.enabled {
-            return Err(AuthnError::Disabled);
-        }
+        let now = clock::now();
+        self.check_life(&token, origin, now)?;
         let user = self.records.user(&token.record.user_id).await?;
         let user = user.filter(|user| user.enabled).ok_or(AuthnError::UserDisabled)?;
+        self.records.usage().note(&token, origin, now);
         Ok(Scope::vouched(user, token))
+    }
+
+    fn check_life(&self, token: &CachedToken, origin: Origin<'_>, now: UnixMillis) -> Result<(), AuthnError> {
+        let record = &token.record;
+        let is_expired = record.is_expired(now);
+        if let Some(successor) = &record.replaced_by {
+            if token.may_report(now) {
+                let (client, user_agent) = (origin.address.to_canonical(), origin.printable_user_agent());
+                tracing::info!(token = %record.name, replaced_by = %successor, %client, user_agent, is_expired, "a token that was replaced is used");
+            }
+            if is_expired {
+                return Err(AuthnError::Rotated);
+            }
+        }
+        if is_expired {
+            return Err(AuthnError::Expired);
+        }
+        if !record.enabled {
+            return Err(AuthnError::Disabled);
+        }
+        if record.kind == TokenKind::Session && self.is_idle(token, now) {
+            return Err(AuthnError::Idle);
+        }
+        Ok(())
+    }
+
+    /// By the setting as it is now, which may have changed since the last request.
+    fn is_idle(&self, token: &CachedToken, now: UnixMillis) -> bool {
+        let limit = self.settings.current().session_idle_ttl();
+        !limit.is_none() && now >= token.unused_since().plus(limit.millis())
     }
 }
 

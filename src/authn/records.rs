@@ -10,7 +10,7 @@ use std::time::Duration;
 use moka::future::Cache;
 use moka::ops::compute::{CompResult, Op};
 
-use super::{CachedToken, CachedUser};
+use super::{CachedToken, CachedUser, UsageBook};
 use crate::identity::UserId;
 use crate::store::{Change, ChangeFeed, Store, StoreError};
 use crate::telemetry::{CacheOutcome, Telemetry};
@@ -22,6 +22,8 @@ const UNKNOWN_FOR: Duration = Duration::from_secs(2);
 const UNKNOWN_ENTRIES: u64 = 10_000;
 /// After this long a record is read again. Changes arrive on the store's feed; this only bounds a feed that failed.
 const RELOAD_AFTER: Duration = Duration::from_mins(10);
+/// Tokens whose last use is kept until it is written, however small the caches are.
+pub(super) const MIN_USAGE_ENTRIES: usize = 1000;
 
 /// Tokens and users as the gate sees them: bounded caches in front of the store.
 #[derive(Clone)]
@@ -30,6 +32,7 @@ pub struct Records {
     tokens: Cache<TokenName, Arc<CachedToken>>,
     unknown: Cache<TokenName, ()>,
     users: Cache<UserId, Arc<CachedUser>>,
+    usage: Arc<UsageBook>,
     telemetry: Arc<Telemetry>,
 }
 
@@ -39,7 +42,14 @@ impl Records {
         let tokens = Cache::builder().max_capacity(entries).time_to_live(RELOAD_AFTER).build();
         let users = Cache::builder().max_capacity(entries).time_to_live(RELOAD_AFTER).build();
         let unknown = Cache::builder().max_capacity(UNKNOWN_ENTRIES).time_to_live(UNKNOWN_FOR).build();
-        Self { store, tokens, unknown, users, telemetry }
+        let room = usize::try_from(entries).unwrap_or(usize::MAX).max(MIN_USAGE_ENTRIES);
+        let usage = Arc::new(UsageBook::new(room, Arc::clone(&telemetry)));
+        Self { store, tokens, unknown, users, usage, telemetry }
+    }
+
+    /// The uses of tokens that are not written yet.
+    pub fn usage(&self) -> &Arc<UsageBook> {
+        &self.usage
     }
 
     /// Applies changes until the feed ends, each acknowledged once it is applied. A gate whose feed has ended must
@@ -78,7 +88,10 @@ impl Records {
                 return Ok(Op::Nop);
             }
             match self.store.token(name).await? {
-                Some(record) => Ok(Op::Put(Arc::new(CachedToken::new(record)))),
+                Some(record) => {
+                    let used_at = self.usage.last_use(name);
+                    Ok(Op::Put(Arc::new(CachedToken::new(record, used_at))))
+                }
                 None => {
                     // Under the key's lock, as the removal in `apply` is: a token that is being created can't be
                     // remembered as unknown after its creation was acknowledged.

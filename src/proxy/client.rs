@@ -4,8 +4,10 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use http::header::{HeaderMap, USER_AGENT};
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 
+use crate::authn::Origin;
 use crate::telemetry::ConnectionGauge;
 
 /// One client connection. A tunnel outlives the HTTP of its connection and keeps this with it.
@@ -31,6 +33,11 @@ impl Client {
     ) -> Self {
         let warned = AtomicBool::new(false);
         Self { address, messages, go_away: Notify::new(), warned, _permit: permit, _gauge: gauge }
+    }
+
+    /// Where a request with these headers comes from.
+    pub fn origin<'h>(&self, headers: &'h HeaderMap) -> Origin<'h> {
+        Origin { address: self.address.ip(), user_agent: headers.get(USER_AGENT) }
     }
 
     /// Whether the client may be warned of something on this connection: true once.

@@ -158,6 +158,8 @@ fn authentication(error: &AuthnError) -> Answer {
         | AuthnError::Unknown
         | AuthnError::WrongKey
         | AuthnError::Expired
+        | AuthnError::Rotated
+        | AuthnError::Idle
         | AuthnError::Disabled
         | AuthnError::UserDisabled => "Unauthorized",
     };

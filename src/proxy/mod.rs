@@ -89,7 +89,7 @@ async fn forward(
         record.set_request_info(info);
     }
 
-    let authenticated = match authenticate(gate, &parts, record).await? {
+    let authenticated = match authenticate(gate, client, &parts, record).await? {
         Scope::User(authenticated) => authenticated,
         Scope::Metrics(reader) => return metrics(&parts, &reader),
     };
@@ -120,10 +120,16 @@ async fn forward(
 }
 
 /// By whose leave the request is, and for what that is good.
-async fn authenticate(gate: &Gate, parts: &Parts, record: &mut RequestRecord) -> Result<Scope, ProxyError> {
+async fn authenticate(
+    gate: &Gate,
+    client: &Client,
+    parts: &Parts,
+    record: &mut RequestRecord,
+) -> Result<Scope, ProxyError> {
     let presented = Presented::from_headers(&parts.headers).inspect_err(|error| gate.count(error))?;
     record.set_token(presented.name());
-    let scope = gate.authenticator.authenticate(presented).await?;
+    let origin = client.origin(&parts.headers);
+    let scope = gate.authenticator.authenticate(presented, origin).await?;
     record.set_user(&scope.user().name);
     Ok(scope)
 }

@@ -29,10 +29,12 @@ pub(super) fn add(headers: &mut HeaderMap, token: &TokenRecord, client: &Client)
 
 /// What there is to say of `token`. Names and numbers alone, so that nothing needs quoting.
 fn text(token: &TokenRecord, now: UnixMillis) -> Option<String> {
-    let end = token.expires_at()?;
-    let left = end.0.saturating_sub(now.0);
-    (left <= (token.ttl.0 / FRACTION).min(LONGEST_END))
-        .then(|| format!("token {} expires in {}", token.name, duration(left)))
+    let left = token.expires_at()?.0.saturating_sub(now.0);
+    let (name, end) = (&token.name, duration(left));
+    if let Some(successor) = &token.replaced_by {
+        return Some(format!("token {name} was replaced by {successor} and expires in {end}"));
+    }
+    (left <= (token.ttl.0 / FRACTION).min(LONGEST_END)).then(|| format!("token {name} expires in {end}"))
 }
 
 /// The two largest units: `6d 23h`, `59m 30s`, `8s`.
@@ -60,6 +62,15 @@ mod tests {
         (token.created_at, token.ttl) = (UnixMillis(1_000), Ttl(ttl));
         let text = text(&token, UnixMillis(1_000 + passed))?;
         Some(text.strip_prefix(&format!("token {} expires in ", token.name)).unwrap().to_owned())
+    }
+
+    #[test]
+    fn a_token_that_was_replaced_says_so_as_long_as_it_lives() {
+        let (mut token, _) = token(&UserId::generate().unwrap());
+        (token.created_at, token.ttl) = (UnixMillis(1_000), Ttl(HOUR));
+        token.replaced_by = Some("token-bcdfg".try_into().unwrap());
+        let expected = format!("token {} was replaced by token-bcdfg and expires in 1h 0m", token.name);
+        assert_eq!(text(&token, UnixMillis(1_000)), Some(expected));
     }
 
     #[test]

@@ -45,7 +45,7 @@ async fn serve_api(dispatch: &Dispatch, client: &Client, request: Request<Incomi
     if let Err(error) = proxy::check(&request, client, &gate.limits) {
         return proxy::refuse(gate, error, client, version, record);
     }
-    let authentication = authenticate(gate, request.headers(), &mut record).await;
+    let authentication = authenticate(gate, client, request.headers(), &mut record).await;
     let (parts, incoming) = request.into_parts();
     // Anybody may begin a login: a body that is not finished must not hold its place for longer than another.
     let (body, received) = RequestBody::of(incoming, gate.limits.body_idle_timeout);
@@ -65,6 +65,7 @@ async fn serve_api(dispatch: &Dispatch, client: &Client, request: Request<Incomi
 /// What the request's credential is worth. No credential is not an error here: logging in needs none.
 async fn authenticate(
     gate: &Gate,
+    client: &Client,
     headers: &HeaderMap,
     record: &mut RequestRecord,
 ) -> Option<Authentication> {
@@ -73,7 +74,7 @@ async fn authenticate(
         Err(error) => Err(error),
         Ok(presented) => {
             record.set_token(presented.name());
-            gate.authenticator.authenticate(presented).await
+            gate.authenticator.authenticate(presented, client.origin(headers)).await
         }
     };
     Some(match checked {

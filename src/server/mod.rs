@@ -30,6 +30,7 @@ use crate::authority::{Authority, AuthorityError};
 use crate::cluster::{Cluster, ClusterError};
 use crate::config::Config;
 use crate::proxy::{Clusters, Gate};
+use crate::setting::{LiveSettings, Settings, Values};
 use crate::store::{Store, StoreError};
 use crate::telemetry::Telemetry;
 use crate::upstream::Upstream;
@@ -43,7 +44,7 @@ use tls::ServerIdentity;
 const DEFAULT_CLUSTER: &str = "local";
 /// Threads for everything that is not the hot path.
 const CONTROL_THREADS: usize = 2;
-/// Access-log lines that may still be written after the last request.
+/// How long what is left of the bookkeeping may be written after the last request.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Why the server did not start, or had to stop.
@@ -108,6 +109,7 @@ fn run(control: &Runtime, config: &Arc<Config>, telemetry: &Arc<Telemetry>) -> R
     control.block_on(authority.bootstrap(&config.data_dir))?;
     let records = Records::new(store.clone(), config.limits.token_cache_entries, Arc::clone(telemetry));
     let feed = control.spawn(records.clone().follow(store.subscribe()));
+    let bookkeeping = Bookkeeping::start(control, &records, &store);
     let cluster = control.block_on(Cluster::load(DEFAULT_CLUSTER, &config.cluster))?;
     let identity = ServerIdentity::load(config)?;
     let server_config = tls::server_config(Arc::clone(&identity))?;
@@ -119,10 +121,11 @@ fn run(control: &Runtime, config: &Arc<Config>, telemetry: &Arc<Telemetry>) -> R
     control.spawn(Arc::clone(&readiness).watch(store, Arc::clone(&cluster)));
     control.spawn(admin::serve(admin, Arc::clone(&readiness), Arc::clone(telemetry)));
 
+    let settings = LiveSettings::new(Settings::of(&config.settings, &Values::new(), &Values::new()));
     let shared = Shared {
         config: Arc::clone(config),
         telemetry: Arc::clone(telemetry),
-        authenticator: Arc::new(Authenticator::new(records, Arc::clone(telemetry))?),
+        authenticator: Arc::new(Authenticator::new(records, settings, Arc::clone(telemetry))?),
         cluster,
         api: Service::new(authority, endpoints.api_info(config, DEFAULT_CLUSTER)?),
         acceptor: TlsAcceptor::from(server_config),
@@ -133,8 +136,32 @@ fn run(control: &Runtime, config: &Arc<Config>, telemetry: &Arc<Telemetry>) -> R
 
     let outcome = control.block_on(wait_for_end(feed, &mut workers.ended));
     readiness.drain();
-    control.block_on(workers.drain(config.limits.drain_timeout))?;
-    outcome
+    let drained = control.block_on(workers.drain(config.limits.drain_timeout));
+    control.block_on(bookkeeping.finish());
+    drained.and(outcome)
+}
+
+/// What is written down about requests after they have been answered.
+struct Bookkeeping {
+    stop: watch::Sender<bool>,
+    usage: tokio::task::JoinHandle<()>,
+}
+
+impl Bookkeeping {
+    fn start(control: &Runtime, records: &Records, store: &Store) -> Self {
+        let (stop, stopped) = watch::channel(false);
+        let (book, store) = (Arc::clone(records.usage()), store.clone());
+        let usage = control.spawn(async move { book.keep(&store, stopped).await });
+        Self { stop, usage }
+    }
+
+    /// Writes what is left, in so far as the store takes it soon.
+    async fn finish(self) {
+        let _ = self.stop.send(true);
+        if tokio::time::timeout(FLUSH_TIMEOUT, self.usage).await.is_err() {
+            tracing::warn!("the last uses of tokens could not be written");
+        }
+    }
 }
 
 /// Waits for a signal to stop, or for the feed of changes or a worker to end, which they must not.

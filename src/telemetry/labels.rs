@@ -45,6 +45,10 @@ pub enum AuthenticationResult {
     WrongKey,
     /// The token's time is over.
     Expired,
+    /// The token's time is over, and another has taken its place.
+    Rotated,
+    /// The session was unused for too long.
+    Idle,
     /// The token is switched off.
     Disabled,
     /// The token's user is switched off or gone.
@@ -158,7 +162,7 @@ impl VerbClass {
 }
 
 impl AuthenticationResult {
-    pub(super) const ALL: [Self; 11] = [
+    pub(super) const ALL: [Self; 13] = [
         Self::Ok,
         Self::NoCredential,
         Self::Malformed,
@@ -166,6 +170,8 @@ impl AuthenticationResult {
         Self::Unknown,
         Self::WrongKey,
         Self::Expired,
+        Self::Rotated,
+        Self::Idle,
         Self::Disabled,
         Self::UserDisabled,
         Self::Busy,
@@ -182,6 +188,8 @@ impl AuthenticationResult {
             Self::Unknown => "unknown",
             Self::WrongKey => "wrong_key",
             Self::Expired => "expired",
+            Self::Rotated => "rotated",
+            Self::Idle => "idle",
             Self::Disabled => "disabled",
             Self::UserDisabled => "user_disabled",
             Self::Busy => "busy",

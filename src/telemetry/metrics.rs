@@ -43,6 +43,8 @@ pub struct Metrics {
     upstream_connections: [Gauge; UpstreamPool::ALL.len()],
     client_connections: Gauge,
     rejected_requests: Family<Label, Counter>,
+    token_usage_writes: Counter,
+    token_usage_lost: Counter,
     pub(super) log_lines_dropped: Counter,
 }
 
@@ -68,6 +70,10 @@ impl Metrics {
             "rejected_requests",
             "Requests refused for anything but their credential, and connections for want of room",
         );
+        let token_usage_writes =
+            register(to, "token_usage_writes", "Last uses of tokens that were written to the store");
+        let token_usage_lost =
+            register(to, "token_usage_lost", "Last uses of tokens that were lost for want of room");
         let log_lines_dropped = register(to, "log_lines_dropped", DROPPED_HELP);
         Self {
             request_counters: (0..CODES * VerbClass::ALL.len()).map(|_| OnceLock::new()).collect(),
@@ -82,6 +88,8 @@ impl Metrics {
             requests,
             client_connections,
             rejected_requests,
+            token_usage_writes,
+            token_usage_lost,
             log_lines_dropped,
         }
     }
@@ -99,6 +107,16 @@ impl Metrics {
     /// Counts a request that was refused for anything but its credential. `reason` is a word of the program, never of the client.
     pub fn count_rejection(&self, reason: &'static str) {
         self.rejected_requests.get_or_create(&[("reason", reason)]).inc();
+    }
+
+    /// Counts last uses of tokens that were written to the store.
+    pub fn count_usage_written(&self, uses: u64) {
+        self.token_usage_writes.inc_by(uses);
+    }
+
+    /// Counts last uses of tokens that were lost for want of room.
+    pub fn count_usage_lost(&self, uses: u64) {
+        self.token_usage_lost.inc_by(uses);
     }
 
     /// Counts an open connection of a client.

@@ -25,6 +25,7 @@ mod data_directory;
 mod deadlines;
 mod hashes;
 mod identity;
+mod last_use;
 mod limits;
 mod methods;
 mod passthrough;
