@@ -13,9 +13,6 @@ pub(crate) fn open(gate: &Gate) -> Connection {
 /// one is given.
 pub(crate) fn copy_token(gate: &Gate, original: &str, name: &str, kind: Option<&str>, hash: Option<&str>) {
     let sql = "INSERT INTO tokens (name, user_id, kind, description, created_at, ttl, enabled, stored_key)
-         SELECT ?1, user_id, coalesce(?2, kind), description, created_at, ttl, enabled, coalesce(?3, stored_key)
-         FROM tokens WHERE name = ?4";
-    let sql = "INSERT INTO tokens (name, user_id, kind, description, created_at, ttl, enabled, stored_key)
                SELECT ?1, user_id, coalesce(?2, kind), description, created_at, ttl, enabled, coalesce(?3, stored_key)
                FROM tokens WHERE name = ?4";
     assert_eq!(open(gate).execute(sql, (name, kind, hash, original)).unwrap(), 1);
