@@ -14,7 +14,7 @@ use super::{output, table};
 use crate::secret::Secret;
 
 /// A client of one server, with or without a session.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Client {
     agent: Agent,
     server: String,

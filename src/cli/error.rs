@@ -1,5 +1,6 @@
 //! Why a command failed.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use crate::config::ConfigErrors;
@@ -87,6 +88,12 @@ pub(super) enum CliError {
          set-password NAME`"
     )]
     WrongPassword,
+    /// The command of `run` can't be started.
+    #[error("can't run {}", .0.display())]
+    CannotRun(OsString, #[source] std::io::Error),
+    /// The command of `run` can't be waited for, or signals can't be heard.
+    #[error("can't look after the command")]
+    CannotSupervise(#[source] std::io::Error),
     /// A login needs somebody who types.
     #[error(
         "there is no good token for {0} and nobody to ask for name and password: run `portcullis login {0}`, or this \

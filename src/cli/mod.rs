@@ -24,6 +24,7 @@ mod private_file;
 mod profile;
 mod progress;
 mod query;
+mod run;
 mod serve;
 mod setting;
 mod shell;
@@ -84,6 +85,9 @@ enum Command {
     /// Hand kubectl a short-lived token, as its credential plugin
     #[command(after_help = credential::EXAMPLES)]
     Credential(credential::Credential),
+    /// Run a command with a token of its own, which goes when the command ends
+    #[command(after_help = run::EXAMPLES)]
+    Run(run::Run),
     /// Print a script that completes commands in a shell
     #[command(after_help = shell::COMPLETION_EXAMPLES)]
     Completion(shell::Completion),
@@ -107,7 +111,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     match cli.command.run() {
-        Ok(()) => ExitCode::from(SUCCESS),
+        Ok(code) => ExitCode::from(code),
         Err(error) => {
             output::complain(&error);
             ExitCode::from(if matches!(error, CliError::Usage(_)) { USAGE } else { FAILURE })
@@ -131,7 +135,8 @@ fn as_plugin(command: clap::Command) -> clap::Command {
 }
 
 impl Command {
-    fn run(self) -> Result<(), CliError> {
+    /// The exit code, unless it failed.
+    fn run(self) -> Result<u8, CliError> {
         match self {
             Self::Serve(flags) => serve::run(&flags),
             Self::CheckConfig(flags) => check_config::run(&flags),
@@ -146,10 +151,12 @@ impl Command {
             Self::Audit(audit) => audit.run(),
             Self::Kubeconfig(kubeconfig) => kubeconfig.run(),
             Self::Credential(credential) => credential.run(),
+            Self::Run(run) => return run.run(),
             Self::Completion(completion) => completion.run(Cli::command()),
             Self::Man(man) => man.run(Cli::command()),
             Self::Version => version::run(),
         }
+        .map(|()| SUCCESS)
     }
 }
 

@@ -14,6 +14,7 @@ mod directory;
 mod features;
 mod local;
 mod many_tokens;
+mod run;
 mod session;
 mod settings;
 mod shell;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::command::User;
 
-/// A command of the shell on a terminal of its own, which `script` of util-linux makes.
+/// A command, with its redirections, on a terminal of its own, which `script` of util-linux makes.
 pub(crate) struct Terminal {
     child: Child,
     keyboard: ChildStdin,
@@ -17,9 +17,9 @@ pub(crate) struct Terminal {
 }
 
 impl Terminal {
-    pub(crate) fn start(user: &User, shell_command: &str, environment: &[(&str, &str)]) -> Self {
+    pub(crate) fn start(user: &User, command_line: &str, environment: &[(&str, &str)]) -> Self {
         let mut command = user.command("script");
-        let named = format!("tty; {shell_command}");
+        let named = format!("tty; exec {command_line}");
         command.args(["--quiet", "--return", "--command", &named, "/dev/null"]);
         command.env("SHELL", "/bin/sh").envs(environment.iter().copied());
         let mut child = command.spawn().unwrap();
