@@ -1,4 +1,4 @@
-//! The body of a request: JSON of bounded size and depth.
+//! The body of a request: JSON of bounded size and depth, or a form.
 
 use axum::body::Body;
 use axum::extract::{FromRequest, Request};
@@ -58,10 +58,24 @@ impl<S: Sync> FromRequest<S> for JsonBody {
 /// No content type counts as JSON, as Rancher's command line sends none. Any other is refused: a form on a foreign
 /// page can send those without asking the browser for leave.
 fn is_json(headers: &HeaderMap) -> bool {
+    !headers.contains_key(CONTENT_TYPE) || is_content_type(headers, "application/json")
+}
+
+/// Whether the body says that it is of this type, and of no other.
+fn is_content_type(headers: &HeaderMap, kind: &str) -> bool {
     let mut lines = headers.get_all(CONTENT_TYPE).iter();
-    let Some(line) = lines.next() else { return true };
-    let essence = line.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
-    lines.next().is_none() && essence.eq_ignore_ascii_case("application/json")
+    let line = lines.next().and_then(|line| line.to_str().ok()).unwrap_or_default();
+    let essence = line.split(';').next().unwrap_or_default().trim();
+    lines.next().is_none() && essence.eq_ignore_ascii_case(kind)
+}
+
+/// The body of a form, as browsers send it.
+pub(super) async fn form_body(headers: &HeaderMap, body: Body) -> Result<Bytes, ApiError> {
+    if !is_content_type(headers, "application/x-www-form-urlencoded") {
+        let message = "content type must be application/x-www-form-urlencoded";
+        return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType", message));
+    }
+    collect(body).await
 }
 
 async fn collect(body: Body) -> Result<Bytes, ApiError> {

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::error::Error;
+use std::fmt;
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
@@ -68,6 +69,10 @@ impl ApiError {
             }
             _ => Self::new(StatusCode::INTERNAL_SERVER_ERROR, "ServerError", "internal error"),
         }
+    }
+
+    pub(super) fn status(&self) -> StatusCode {
+        self.status
     }
 
     pub(super) fn not_found() -> Self {
@@ -137,6 +142,12 @@ impl From<AuthorityError> for ApiError {
             tracing::error!(error = &error as &dyn Error, status = answer.status.as_u16(), "request failed");
         }
         answer
+    }
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -13,6 +14,7 @@ use super::collection::{Collection, Listing};
 use super::error::ApiError;
 use super::query::Query;
 use super::request::{Client, Links};
+use super::session::{self, Site};
 use super::tokens::expires_at;
 use super::{Api, schema};
 use crate::authority::{Login, LoginPurpose};
@@ -21,16 +23,20 @@ use crate::authority::{Login, LoginPurpose};
 #[utoipa::path(
     post, path = "/v3-public/localProviders/local",
     request_body(content = LoginRequest),
-    responses((status = 201, description = "A token", body = LoginOutput))
+    responses(
+        (status = 201, description = "A token", body = LoginOutput),
+        (status = 200, description = "A session in the cookie R_SESS, if responseType is cookie")
+    )
 )]
 pub(super) async fn v3(
     State(api): State<Api>,
     client: Client,
+    site: Site,
     query: Query,
     body: JsonBody,
-) -> Result<(StatusCode, Json<LoginOutput>), ApiError> {
+) -> Result<Response, ApiError> {
     match query.action()? {
-        Some("login") => log_in(&api, client, body.parse()?).await,
+        Some("login") => log_in(&api, client, &site, body.parse()?).await,
         Some(_) => Err(ApiError::action_not_available()),
         None => Err(ApiError::action_missing()),
     }
@@ -40,18 +46,22 @@ pub(super) async fn v3(
 #[utoipa::path(
     post, path = "/v1-public/login",
     request_body(content = LoginRequest),
-    responses((status = 201, description = "A token", body = LoginOutput))
+    responses(
+        (status = 201, description = "A token", body = LoginOutput),
+        (status = 200, description = "A session in the cookie R_SESS, if responseType is cookie")
+    )
 )]
 pub(super) async fn v1(
     State(api): State<Api>,
     client: Client,
+    site: Site,
     body: JsonBody,
-) -> Result<(StatusCode, Json<LoginOutput>), ApiError> {
+) -> Result<Response, ApiError> {
     let request: LoginRequest = body.parse()?;
     if request.provider.as_deref() != Some(LOCAL_PROVIDER) {
         return Err(ApiError::invalid("InvalidBodyContent", "type must be localProvider"));
     }
-    log_in(&api, client, request).await
+    log_in(&api, client, &site, request).await
 }
 
 /// Where one can log in: with a password known here.
@@ -143,7 +153,8 @@ pub(super) struct LoginRequest {
     /// The user's password.
     #[schema(value_type = Option<String>, format = Password)]
     password: Option<SecretText>,
-    /// `kubeconfig` for a token that goes into one; anything else gives a session.
+    /// `kubeconfig` for a token that goes into one; `cookie` for a session in the cookie `R_SESS`; anything else gives a
+    /// session.
     response_type: Option<String>,
     /// Free text.
     #[schema(max_length = 1024)]
@@ -153,15 +164,26 @@ pub(super) struct LoginRequest {
 async fn log_in(
     api: &Api,
     Client(client): Client,
+    site: &Site,
     request: LoginRequest,
-) -> Result<(StatusCode, Json<LoginOutput>), ApiError> {
-    let purpose = purpose(request.response_type.as_deref().unwrap_or_default())?;
+) -> Result<Response, ApiError> {
+    let response_type = request.response_type.as_deref().unwrap_or_default();
+    let (purpose, into_cookie) = (purpose(response_type)?, response_type == "cookie");
+    if into_cookie {
+        // Nobody else logs a browser in, not even as themselves.
+        site.refuse_others()?;
+    }
     let (Some(username), Some(password)) = (request.username, request.password) else {
         return Err(ApiError::invalid("MissingRequired", "username and password are required"));
     };
     let description = request.description.unwrap_or_default();
     let login = Login { username, password: password.0, purpose, description, client };
     let issued = api.authority.login(login).await?;
+    if into_cookie {
+        let mut response = StatusCode::OK.into_response();
+        session::begin(response.headers_mut(), &issued.bearer.expose())?;
+        return Ok(response);
+    }
     let answer = LoginOutput {
         object: "token",
         base_type: "token",
@@ -171,13 +193,12 @@ async fn log_in(
         ttl: issued.record.ttl.0,
         user_id: issued.record.user_id.to_string(),
     };
-    Ok((StatusCode::CREATED, Json(answer)))
+    Ok((StatusCode::CREATED, Json(answer)).into_response())
 }
 
 fn purpose(response_type: &str) -> Result<LoginPurpose, ApiError> {
     match response_type {
         "kubeconfig" => Ok(LoginPurpose::Kubeconfig),
-        "cookie" => Err(ApiError::invalid("InvalidOption", "logging in by cookie is not supported")),
         // A token that opens more than the one cluster it was asked for would be worse than none.
         scoped if scoped.starts_with("kubeconfig_") => {
             Err(ApiError::invalid("InvalidOption", "tokens for one cluster alone are not supported"))

@@ -1,8 +1,8 @@
 //! The management API: tokens, users, logins and kubeconfigs, in the shapes of Rancher's API.
 //!
 //! The server decides by [`owns`] on the raw path, authenticates the bearer, and hands the request with the outcome to
-//! the [`Service`]. Every rule is the authority's; here is only how it is asked and how it answers. No cookie is read, so
-//! no page elsewhere can act for its visitor.
+//! the [`Service`]. Every rule is the authority's; here is only how it is asked and how it answers. For browsers the same
+//! resources are pages ([`view`]); their cookie counts only where [`session`] lets it.
 
 mod body;
 mod clusters;
@@ -16,10 +16,12 @@ mod request;
 mod root;
 mod schema;
 mod service;
+mod session;
 #[cfg(test)]
 mod tests;
 mod tokens;
 mod users;
+mod view;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -34,6 +36,7 @@ use http::header::{CACHE_CONTROL, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTION
 use http::{HeaderMap, StatusCode};
 
 pub use service::{ApiBody, Service};
+pub use session::session_cookies;
 
 use crate::authority::{Authority, AuthorityError, Caller};
 use error::ApiError;
@@ -55,6 +58,8 @@ pub struct Info {
 pub enum Authentication {
     /// A good one.
     Caller(Caller),
+    /// A good one in a browser's cookie. It is nobody's until its request is checked.
+    Session(Caller),
     /// Not a good one (401), not one that can be told (400), or trouble of ours (500, 503). What needs no credential
     /// is answered all the same.
     Failed(StatusCode),
@@ -74,7 +79,7 @@ struct Api {
 pub fn owns(path: &str) -> bool {
     let below =
         |root: &str| path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-    ["/v3", "/v3-public", "/v1-public"].into_iter().any(below)
+    ["/v3", "/ui", "/v3-public", "/v1-public"].into_iter().any(below)
         || ["/ping", "/v1", "/v1/", "/v1/logout"].contains(&path)
 }
 
@@ -92,7 +97,7 @@ impl Api {
 /// The paths and who answers them.
 fn router(authority: Arc<Authority>, info: Info) -> Router {
     let api = Api { authority, info: Arc::new(info) };
-    Router::new()
+    let json = Router::new()
         .route("/ping", get(openapi::ping))
         .route("/v3", get(root::root))
         .route("/v3/", get(root::root))
@@ -118,8 +123,8 @@ fn router(authority: Arc<Authority>, info: Info) -> Router {
         .route("/v1-public/authproviders", get(login::v1_providers))
         .fallback(async || ApiError::not_found())
         .method_not_allowed_fallback(async || ApiError::of(StatusCode::METHOD_NOT_ALLOWED))
-        .layer(from_fn_with_state(api.clone(), with_common_headers))
-        .with_state(api)
+        .with_state(api.clone());
+    view::router(api.clone(), json).layer(from_fn_with_state(api, with_common_headers))
 }
 
 /// A refusal in the API's shape, for what the server refuses before the API is asked.

@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
 
 use axum::extract::{FromRequestParts, Path};
-use http::StatusCode;
 use http::header::HOST;
 use http::request::Parts;
+use http::{Extensions, StatusCode};
 
 use super::error::ApiError;
 use super::{Api, Authentication, Caller, ClientAddress};
@@ -22,7 +22,8 @@ impl<S: Sync> FromRequestParts<S> for By {
         match parts.extensions.get::<Authentication>() {
             Some(Authentication::Caller(caller)) => Ok(Self(caller.clone())),
             Some(Authentication::Failed(status)) => Err(ApiError::of(*status)),
-            None => Err(ApiError::of(StatusCode::UNAUTHORIZED)),
+            // A cookie that nobody has let count is no credential.
+            Some(Authentication::Session(_)) | None => Err(ApiError::of(StatusCode::UNAUTHORIZED)),
         }
     }
 }
@@ -34,9 +35,14 @@ impl<S: Sync> FromRequestParts<S> for Client {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        let address = parts.extensions.get::<ClientAddress>().map(|address| address.0.ip());
-        Ok(Self(address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))))
+        Ok(Self(client_of(&parts.extensions)))
     }
+}
+
+/// Where the client of a request is.
+pub(super) fn client_of(extensions: &Extensions) -> IpAddr {
+    let address = extensions.get::<ClientAddress>().map(|address| address.0.ip());
+    address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
 }
 
 /// The name at the end of the path. One that can't be a name is not found, like one that does not exist.

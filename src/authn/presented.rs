@@ -1,4 +1,5 @@
-//! The credential a request presents, taken from its headers: exactly one, or none that counts.
+//! The credential a request presents, taken from its headers: exactly one, or none that counts. A cookie is one only
+//! where the caller looks for it ([`Presented::from_cookies`]), which is never on the way to a cluster.
 
 use base64::Engine as _;
 use base64::alphabet;
@@ -6,6 +7,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use http::header::{AUTHORIZATION, HeaderMap, HeaderValue, SEC_WEBSOCKET_PROTOCOL};
 
 use super::AuthnError;
+use crate::secret::Secret;
 use crate::token::{Bearer, TokenName};
 
 /// The subprotocol in which a browser, which can't set `Authorization` on a WebSocket, carries its bearer
@@ -32,6 +34,19 @@ impl Presented {
             (Some(value), _) => from_authorization(value),
             (None, Some(encoded)) => from_base64(encoded),
             (None, None) => Err(AuthnError::NoCredential),
+        }
+    }
+
+    /// Reads the credential of a browser's session from the cookies that carry it.
+    ///
+    /// # Errors
+    /// As [`Presented::from_headers`].
+    pub fn from_cookies(cookies: &[Secret]) -> Result<Self, AuthnError> {
+        match cookies {
+            [] => Err(AuthnError::NoCredential),
+            [cookie] => from_text(cookie.expose()),
+            // Another host of the same domain may have planted one of them.
+            [..] => Err(AuthnError::Ambiguous),
         }
     }
 
@@ -143,6 +158,17 @@ mod tests {
             let lines = lines.map(|(name, value)| (name, value.as_str()));
             assert!(matches!(present(&lines), Err(AuthnError::Ambiguous)), "{lines:?}");
         }
+    }
+
+    #[test]
+    fn a_cookie_is_a_credential_only_where_it_is_looked_for_and_only_alone() {
+        let cookie = || Secret::new(bearer_text());
+        assert_eq!(Presented::from_cookies(&[cookie()]).unwrap().name().as_str(), "token-bcdfg");
+        assert!(matches!(Presented::from_cookies(&[]), Err(AuthnError::NoCredential)));
+        assert!(matches!(Presented::from_cookies(&[cookie(), cookie()]), Err(AuthnError::Ambiguous)));
+        assert!(matches!(Presented::from_cookies(&[Secret::new("x")]), Err(AuthnError::Malformed)));
+        let header = format!("R_SESS={}", bearer_text());
+        assert!(matches!(present(&[(http::header::COOKIE, &header)]), Err(AuthnError::NoCredential)));
     }
 
     #[test]

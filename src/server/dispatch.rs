@@ -12,6 +12,7 @@ use crate::authn::{Authenticated, AuthnError, Presented, Scope};
 use crate::authority::Caller;
 use crate::proxy::{self, Client, Gate, GateBody, ProxyError};
 use crate::telemetry::RequestRecord;
+use crate::token::TokenKind;
 use crate::upstream::RequestBody;
 
 /// What one worker serves.
@@ -45,7 +46,8 @@ async fn serve_api(dispatch: &Dispatch, client: &Client, request: Request<Incomi
     if let Err(error) = proxy::check(&request, client, &gate.limits) {
         return proxy::refuse(gate, error, client, version, record);
     }
-    let authentication = authenticate(gate, client, request.headers(), &mut record).await;
+    let path = request.uri().path();
+    let authentication = authenticate(gate, client, path, request.headers(), &mut record).await;
     let (parts, incoming) = request.into_parts();
     // Anybody may begin a login: a body that is not finished must not hold its place for longer than another.
     let (body, received) = RequestBody::of(incoming, gate.limits.body_idle_timeout);
@@ -62,14 +64,22 @@ async fn serve_api(dispatch: &Dispatch, client: &Client, request: Request<Incomi
     response.map(GateBody::Other)
 }
 
-/// What the request's credential is worth. No credential is not an error here: logging in needs none.
+/// What the request's credential is worth. No credential is not an error here: logging in needs none. One in a header
+/// wins over a cookie, and only a session is good as a cookie: no other token was given to a browser to keep.
 async fn authenticate(
     gate: &Gate,
     client: &Client,
+    path: &str,
     headers: &HeaderMap,
     record: &mut RequestRecord,
 ) -> Option<Authentication> {
-    let checked = match Presented::from_headers(headers) {
+    let (presented, by_cookie) = match Presented::from_headers(headers) {
+        Err(AuthnError::NoCredential) => {
+            (Presented::from_cookies(&api::session_cookies(path, headers)), true)
+        }
+        presented => (presented, false),
+    };
+    let checked = match presented {
         Err(AuthnError::NoCredential) => return None,
         Err(error) => Err(error),
         Ok(presented) => {
@@ -81,7 +91,14 @@ async fn authenticate(
         Ok(scope) => {
             record.set_user(&scope.user().name);
             match scope {
-                Scope::User(authenticated) => Authentication::Caller(caller(&authenticated)),
+                Scope::User(authenticated) if !by_cookie => Authentication::Caller(caller(&authenticated)),
+                Scope::User(authenticated) if authenticated.token().record.kind == TokenKind::Session => {
+                    Authentication::Session(caller(&authenticated))
+                }
+                Scope::User(_) => {
+                    record.set_reason("no_session");
+                    Authentication::Failed(StatusCode::UNAUTHORIZED)
+                }
                 Scope::Metrics(_) => {
                     record.set_reason(ProxyError::MetricsAlone.reason());
                     Authentication::Failed(StatusCode::FORBIDDEN)

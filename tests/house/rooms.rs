@@ -24,8 +24,10 @@ pub(crate) struct Border {
 /// The libraries that shape what is around them. Each could be replaced by touching its rooms alone.
 pub(crate) const BORDERS: &[Border] = &[
     Border { path: "argon2", rooms: &["user"] },
+    Border { path: "askama", rooms: &["api"] },
     Border { path: "axum", rooms: &["api"] },
     Border { path: "clap", rooms: &["cli"] },
+    Border { path: "cookie", rooms: &["api"] },
     Border { path: "hyper::client", rooms: &["upstream"] },
     Border { path: "k8s_openapi", rooms: &["kube", "cluster"] },
     Border { path: "kube", rooms: &["cluster"] },

@@ -28,6 +28,7 @@ mod identity;
 mod last_use;
 mod limits;
 mod methods;
+mod pages;
 mod passthrough;
 mod paths;
 mod real_gate;

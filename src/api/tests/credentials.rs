@@ -1,9 +1,10 @@
 //! Logins, passwords and users.
 
+use axum::extract::Request;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::ask;
+use super::{ask, send};
 use crate::authority::testing::{CapturedLog, House, PASSWORD};
 use crate::store::UserUpdate;
 use crate::token::{Bearer, TokenKind};
@@ -44,6 +45,35 @@ async fn both_logins_give_a_token_for_a_password() {
 }
 
 #[tokio::test]
+async fn a_browser_is_logged_in_by_a_cookie_and_by_nobody_elses_page() {
+    let house = House::new().await;
+    house.admit("carol", false).await;
+    let mut body = credentials("carol", PASSWORD);
+    body["responseType"] = "cookie".into();
+    let from = async |path: &str, origin: Option<&str>| {
+        let request = Request::builder().method(Method::POST).uri(path).header("host", "gate.example.org");
+        let request = origin.into_iter().fold(request, |request, origin| request.header("origin", origin));
+        let request = request.header("content-type", "application/json");
+        send(&house, None, request.body(body.to_string().into()).unwrap()).await
+    };
+    for path in [V3_LOGIN, V1_LOGIN] {
+        for origin in [None, Some("https://gate.example.org")] {
+            let answer = from(path, origin).await;
+            assert_eq!((answer.status, answer.text.as_str()), (StatusCode::OK, ""));
+            let cookies: Vec<_> = answer.headers.get_all("set-cookie").iter().collect();
+            let session = cookies[0].to_str().unwrap();
+            let (cookie, attributes) = session.split_once("; ").unwrap();
+            let bearer = Bearer::try_from(cookie.strip_prefix("R_SESS=").unwrap()).unwrap();
+            let stored = house.store.token(&bearer.name).await.unwrap().unwrap();
+            assert!(stored.hash.verify(&bearer.key) && stored.kind == TokenKind::Session);
+            assert_eq!(attributes, "HttpOnly; SameSite=Strict; Secure; Path=/");
+            assert!(cookies[1].to_str().unwrap().starts_with("CSRF="));
+        }
+        assert_eq!(from(path, Some("https://evil.example.org")).await.refusal().0, 403);
+    }
+}
+
+#[tokio::test]
 async fn refused_logins_say_no_more_than_they_must() {
     let house = House::new().await;
     house.admit("carol", false).await;
@@ -62,7 +92,6 @@ async fn refused_logins_say_no_more_than_they_must() {
         (credentials("carol\n", PASSWORD), 401, "Unauthorized"),
         (credentials("dave", "wrong password"), 401, "Unauthorized"),
         (credentials("dave", PASSWORD), 403, "PermissionDenied"),
-        (with("responseType", "cookie".into()), 422, "InvalidOption"),
         (with("responseType", "kubeconfig_local".into()), 422, "InvalidOption"),
         (with("password", Value::Null), 422, "MissingRequired"),
         (with("username", Value::Null), 422, "MissingRequired"),
