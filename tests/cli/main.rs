@@ -12,6 +12,7 @@ mod credential;
 #[path = "../support/directory.rs"]
 mod directory;
 mod features;
+mod kubeconfigs;
 mod local;
 mod many_tokens;
 mod run;
