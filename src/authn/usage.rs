@@ -65,7 +65,7 @@ impl UsageBook {
         let is_full = pages.open.len() >= self.capacity;
         match pages.open.get_mut(name) {
             Some(known) => *known = last_use,
-            None if is_full => self.telemetry.metrics.count_usage_lost(1),
+            None if is_full => self.telemetry.metrics.tokens.count_usage_lost(1),
             None => {
                 pages.open.insert(name.clone(), last_use);
             }
@@ -106,7 +106,7 @@ impl UsageBook {
                 self.turn_back();
                 return Err(error);
             }
-            self.telemetry.metrics.count_usage_written(part.len() as u64);
+            self.telemetry.metrics.tokens.count_usage_written(part.len() as u64);
         }
         self.pages().being_written.clear();
         Ok(())
@@ -126,7 +126,7 @@ impl UsageBook {
             let is_full = pages.open.len() >= self.capacity;
             match pages.open.entry(token) {
                 Entry::Occupied(_newer) => {}
-                Entry::Vacant(_) if is_full => self.telemetry.metrics.count_usage_lost(1),
+                Entry::Vacant(_) if is_full => self.telemetry.metrics.tokens.count_usage_lost(1),
                 Entry::Vacant(place) => {
                     place.insert(last_use);
                 }

@@ -14,6 +14,7 @@ use prometheus_client::registry::{Metric, Registry, Unit};
 
 use super::histogram::DurationHistogram;
 use super::labels::{AuthenticationResult, CacheOutcome, StreamKind, UpstreamPool, VerbClass};
+use super::token_metrics::TokenMetrics;
 
 /// The media type of [`Telemetry::exposition`](super::Telemetry::exposition).
 pub const EXPOSITION_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -28,7 +29,7 @@ const DURATION_HELP: &str =
     "Time from a request's header to the end of its response; long-running requests are not in it";
 const DROPPED_HELP: &str = "Access-log lines lost because the queue was full or the output failed";
 
-type Label = [(&'static str, &'static str); 1];
+pub(super) type Label = [(&'static str, &'static str); 1];
 
 /// The metrics of this process.
 pub struct Metrics {
@@ -43,8 +44,8 @@ pub struct Metrics {
     upstream_connections: [Gauge; UpstreamPool::ALL.len()],
     client_connections: Gauge,
     rejected_requests: Family<Label, Counter>,
-    token_usage_writes: Counter,
-    token_usage_lost: Counter,
+    /// Those of the tokens themselves.
+    pub tokens: TokenMetrics,
     pub(super) log_lines_dropped: Counter,
 }
 
@@ -70,10 +71,7 @@ impl Metrics {
             "rejected_requests",
             "Requests refused for anything but their credential, and connections for want of room",
         );
-        let token_usage_writes =
-            register(to, "token_usage_writes", "Last uses of tokens that were written to the store");
-        let token_usage_lost =
-            register(to, "token_usage_lost", "Last uses of tokens that were lost for want of room");
+        let tokens = TokenMetrics::register(to);
         let log_lines_dropped = register(to, "log_lines_dropped", DROPPED_HELP);
         Self {
             request_counters: (0..CODES * VerbClass::ALL.len()).map(|_| OnceLock::new()).collect(),
@@ -88,8 +86,7 @@ impl Metrics {
             requests,
             client_connections,
             rejected_requests,
-            token_usage_writes,
-            token_usage_lost,
+            tokens,
             log_lines_dropped,
         }
     }
@@ -107,16 +104,6 @@ impl Metrics {
     /// Counts a request that was refused for anything but its credential. `reason` is a word of the program, never of the client.
     pub fn count_rejection(&self, reason: &'static str) {
         self.rejected_requests.get_or_create(&[("reason", reason)]).inc();
-    }
-
-    /// Counts last uses of tokens that were written to the store.
-    pub fn count_usage_written(&self, uses: u64) {
-        self.token_usage_writes.inc_by(uses);
-    }
-
-    /// Counts last uses of tokens that were lost for want of room.
-    pub fn count_usage_lost(&self, uses: u64) {
-        self.token_usage_lost.inc_by(uses);
     }
 
     /// Counts an open connection of a client.
@@ -183,14 +170,14 @@ impl Drop for ConnectionGauge {
     }
 }
 
-fn register<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, help: &str) -> M {
+pub(super) fn register<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, help: &str) -> M {
     let metric = M::default();
     registry.register(name, help, metric.clone());
     metric
 }
 
 /// The one metric of a family with this value of its label, found once and for all.
-fn resolve<M: Clone + Default>(family: &Family<Label, M>, label: &'static str, value: &'static str) -> M {
+pub(super) fn resolve<M: Clone + Default>(family: &Family<Label, M>, label: &'static str, value: &'static str) -> M {
     family.get_or_create_owned(&[(label, value)])
 }
 
@@ -216,6 +203,10 @@ mod tests {
             "portcullis_upstream_connections{pool=\"tunnel\"} 0",
             "portcullis_client_connections 0",
             "portcullis_log_lines_dropped_total 0",
+            "portcullis_tokens_never_expiring{kind=\"compose-token\"} 0",
+            "portcullis_token_usage_lost_total 0",
+            "portcullis_tokens_purged_total 0",
+            "portcullis_audit_events_lost_total 0",
             "portcullis_http_request_duration_seconds_count{verb=\"get\"} 0",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} in\n{text}");

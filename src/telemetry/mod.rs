@@ -10,6 +10,7 @@ mod line;
 mod logs;
 mod metrics;
 mod record;
+mod token_metrics;
 mod writer;
 
 use std::io::{self, Write};
@@ -22,6 +23,7 @@ pub use labels::{AuthenticationResult, CacheOutcome, StreamKind, UpstreamPool, V
 pub use logs::{LoggingError, init_logging};
 pub use metrics::{ConnectionGauge, EXPOSITION_TYPE, Metrics};
 pub use record::RequestRecord;
+pub use token_metrics::TokenMetrics;
 
 use writer::AccessLog;
 
