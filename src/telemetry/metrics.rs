@@ -177,7 +177,11 @@ pub(super) fn register<M: Metric + Clone + Default>(registry: &mut Registry, nam
 }
 
 /// The one metric of a family with this value of its label, found once and for all.
-pub(super) fn resolve<M: Clone + Default>(family: &Family<Label, M>, label: &'static str, value: &'static str) -> M {
+pub(super) fn resolve<M: Clone + Default>(
+    family: &Family<Label, M>,
+    label: &'static str,
+    value: &'static str,
+) -> M {
     family.get_or_create_owned(&[(label, value)])
 }
 

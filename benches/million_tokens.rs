@@ -1,0 +1,205 @@
+//! What a million tokens cost the real binary: its start, its memory, the first use of a token it has not in memory, a
+//! page of a list, and the purge of those that have expired.
+//!
+//! `cargo bench --bench million_tokens`; with `-- 10000` as many tokens as that. Prints a table. What it printed on a
+//! known machine stands in docs/performance.md.
+
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout)]
+#![allow(clippy::print_stderr, clippy::format_push_string, dead_code, unused_imports)]
+
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use portcullis::clock;
+use portcullis::store::{Store, Write};
+use portcullis::token::{KeyHash, TokenKey};
+use rusqlite::{Connection, params};
+use serde_json::Value;
+
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+use support::gate::Settings;
+use support::rig::Rig;
+use support::wire::{Http2, Response};
+
+const TARGET: &str = "/api/v1/namespaces/default/pods";
+const USERS: usize = 10_000;
+const COLD_USES: usize = 1_000;
+const PAGES: usize = 50;
+/// One token in so many has expired longer ago than expired tokens are kept.
+const EXPIRED: usize = 10;
+const DAY: i64 = 24 * 60 * 60 * 1000;
+
+fn main() {
+    let asked = std::env::args().skip(1).find_map(|argument| argument.parse().ok());
+    let tokens = asked.unwrap_or(1_000_000);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    runtime.block_on(run(tokens));
+}
+
+async fn run(tokens: usize) {
+    let settings = Settings { log_level: "warn", ..Settings::default() };
+    let mut rig = Rig::with(&["h2", "http/1.1"], &settings).await;
+    let empty = rig.gate.resident_kib();
+    stop(&mut rig).await;
+    let begun = Instant::now();
+    let bearers = fill(&rig, tokens);
+    row("tokens in the store", &tokens.to_string());
+    row("made in", &seconds(begun.elapsed()));
+    let database = rig.gate.data_directory().join("portcullis.db");
+    row("size of the database", &mebibytes(std::fs::metadata(&database).unwrap().len()));
+
+    let begun = Instant::now();
+    rig.gate.restart().await;
+    row("start to ready", &seconds(begun.elapsed()));
+    row("resident memory of an empty server", &mebibytes(empty * 1024));
+    row("resident memory, ready", &mebibytes(rig.gate.resident_kib() * 1024));
+
+    uses(&rig, "first use of a token", &bearers).await;
+    uses(&rig, "second use of a token", &bearers).await;
+    row("resident memory, 1,000 tokens used", &mebibytes(rig.gate.resident_kib() * 1024));
+    for sort in ["name", "created", "expiresAt", "lastUsedAt"] {
+        for limit in [100, 1000] {
+            pages(&rig, sort, limit).await;
+        }
+    }
+    row("resident memory, lists read", &mebibytes(rig.gate.resident_kib() * 1024));
+    stop(&mut rig).await;
+    purge(&rig).await;
+    // The rig looks through every file for secrets at its end.
+    std::fs::remove_file(database).unwrap();
+}
+
+/// Fills the database: users with tokens of their own, each kind of lifetime among them. Gives the bearers of some that
+/// are good, spread over all.
+fn fill(rig: &Rig, tokens: usize) -> Vec<String> {
+    let mut database = Connection::open(rig.gate.data_directory().join("portcullis.db")).unwrap();
+    let now = i64::try_from(clock::now().0).unwrap();
+    let transaction = database.transaction().unwrap();
+    let mut user = transaction
+        .prepare("INSERT INTO users (id, name, groups, admin, enabled, created_at) VALUES (?1, ?2, '[\"dev\"]', 0, 1, ?3)")
+        .unwrap();
+    for number in 0..USERS {
+        user.execute(params![user_id(number), format!("user {number}"), now]).unwrap();
+    }
+    let mut token = transaction
+        .prepare(
+            "INSERT INTO tokens (name, user_id, kind, description, created_at, ttl, enabled, stored_key)
+             VALUES (?1, ?2, ?3, 'made by a bench', ?4, ?5, 1, ?6)",
+        )
+        .unwrap();
+    let mut bearers = Vec::new();
+    let every = (tokens / COLD_USES).max(1);
+    for number in 0..tokens {
+        let key = TokenKey::generate().unwrap();
+        let owner = user_id(number % USERS);
+        let (name, kind) = if number % 2 == 0 {
+            (format!("token-n{number:07}"), "api-key")
+        } else {
+            (format!("kubeconfig-{owner}n{number:07}"), "kubeconfig")
+        };
+        let age = i64::try_from(number).unwrap() * 1000 % (60 * DAY);
+        let is_expired = number % EXPIRED == 3;
+        let (created_at, ttl) = match number % 4 {
+            _ if is_expired => (now - age - 3 * DAY, DAY),
+            0 => (now - age, 0),
+            _ => (now - age, 90 * DAY),
+        };
+        let hash = KeyHash::sha256(&key).unwrap().to_string();
+        token.execute(params![name, owner, kind, created_at, ttl, hash]).unwrap();
+        if number % every == 0 && !is_expired {
+            bearers.push(format!("{name}:{}", key.expose()));
+        }
+    }
+    drop((user, token));
+    transaction.commit().unwrap();
+    database.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+    bearers
+}
+
+fn user_id(number: usize) -> String {
+    format!("user-{number:05}")
+}
+
+/// One use of each, one after the other on one connection.
+async fn uses(rig: &Rig, what: &str, bearers: &[String]) {
+    let client = rig.http2().await;
+    let mut times = Vec::new();
+    for bearer in bearers {
+        let authorization = format!("Bearer {bearer}");
+        let lines = [("authorization", authorization.as_str())];
+        let begun = Instant::now();
+        let response = client.request("GET", TARGET, &lines, b"").await.unwrap();
+        times.push(begun.elapsed());
+        assert_eq!(response.status, 200, "{}", response.text());
+    }
+    percentiles(what, times);
+}
+
+/// Pages of the list of all tokens, each from the one before: the first, and those that follow it.
+async fn pages(rig: &Rig, sort: &str, limit: usize) {
+    let client = rig.http2().await;
+    let authorization = format!("Bearer {}", rig.admin());
+    let lines = [("authorization", authorization.as_str()), ("accept", "application/json")];
+    let mut target = format!("/v3/tokens?sort={sort}&limit={limit}");
+    let mut times = Vec::new();
+    for _ in 0..PAGES {
+        let begun = Instant::now();
+        let response = client.request("GET", &target, &lines, b"").await.unwrap();
+        times.push(begun.elapsed());
+        assert_eq!(response.status, 200, "{}", response.text());
+        let page = response.json();
+        assert!(page["data"].as_array().unwrap().len() <= limit);
+        let Some(next) = page["pagination"]["next"].as_str() else { break };
+        target = next.split_once("/v3/").map(|(_, rest)| format!("/v3/{rest}")).unwrap();
+    }
+    percentiles(&format!("page of {limit} by {sort}"), times);
+}
+
+/// All that has expired, in the parts that the server does it in.
+async fn purge(rig: &Rig) {
+    let store = Store::open(&rig.gate.data_directory(), None).unwrap();
+    let before = clock::UnixMillis(clock::now().0 - u64::try_from(DAY).unwrap());
+    let (begun, mut times, mut purged) = (Instant::now(), Vec::new(), 0);
+    loop {
+        let part = Instant::now();
+        let committed = store.commit(Write::PurgeExpired(before, 500), None).await.unwrap();
+        if !committed.changed() {
+            break;
+        }
+        times.push(part.elapsed());
+        purged += committed.tokens.len();
+    }
+    row("expired tokens purged", &purged.to_string());
+    row("purged in", &seconds(begun.elapsed()));
+    percentiles("one part of 500", times);
+}
+
+async fn stop(rig: &mut Rig) {
+    rig.gate.signal(Signal::SIGTERM);
+    assert_eq!(rig.gate.exit_code().await, Some(0));
+}
+
+fn percentiles(what: &str, mut times: Vec<Duration>) {
+    times.sort_unstable();
+    let at = |percent: usize| milliseconds(times[(times.len() * percent / 100).min(times.len() - 1)]);
+    row(what, &format!("p50 {}, p99 {}, most {} ({} times)", at(50), at(99), at(100), times.len()));
+}
+
+fn row(what: &str, value: &str) {
+    println!("| {what} | {value} |");
+}
+
+fn seconds(time: Duration) -> String {
+    format!("{:.2} s", time.as_secs_f64())
+}
+
+fn milliseconds(time: Duration) -> String {
+    format!("{:.2} ms", time.as_secs_f64() * 1000.0)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "for people")]
+fn mebibytes(bytes: u64) -> String {
+    format!("{:.0} MiB", bytes as f64 / f64::from(1 << 20))
+}
