@@ -96,7 +96,7 @@ pub(super) async fn act(
         Some(_) => return Err(ApiError::action_not_available()),
         None => return Err(ApiError::action_missing()),
     }
-    let issued = api.authority.create_kubeconfig_token(&caller, "Kubeconfig token".to_owned()).await?;
+    let issued = api.authority.kubeconfig_token(&caller, None).await?;
     let bearer = issued.bearer.expose();
     let kubeconfig = Kubeconfig {
         name: &id,

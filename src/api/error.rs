@@ -112,16 +112,31 @@ impl From<AuthorityError> for ApiError {
         let client = |status, code| Self::new(status, code, message.clone());
         let answer = match &error {
             E::CallerGone | E::BadCredentials => client(StatusCode::UNAUTHORIZED, "Unauthorized"),
-            E::UserDisabled | E::NotAdministrator | E::ForAnotherUser => {
-                client(StatusCode::FORBIDDEN, "PermissionDenied")
-            }
+            E::UserDisabled
+            | E::NotAdministrator
+            | E::ForAnotherUser
+            | E::MadeByLogin(_)
+            | E::LeaseRequired(_)
+            | E::CallerOnLease => client(StatusCode::FORBIDDEN, "PermissionDenied"),
             E::NotFound => Self::not_found(),
             E::NameTaken => client(StatusCode::CONFLICT, "AlreadyExists"),
+            E::AlreadyReplaced | E::ChangedMeanwhile => client(StatusCode::CONFLICT, "Conflict"),
+            E::SettingFixed(_) => client(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed"),
+            E::QuotaReached(_) => Self::invalid("MaxLimitExceeded", message),
             E::CurrentSession => client(StatusCode::BAD_REQUEST, "ServerError"),
-            E::OwnUser | E::LastAdministrator => Self::invalid("InvalidAction", message),
-            E::Reserved(_) | E::TooManyGroups | E::DescriptionTooLong | E::TtlOutOfRange => {
-                Self::invalid("InvalidOption", message)
+            E::OwnUser | E::LastAdministrator | E::NotLeased | E::NotRotatable | E::NoMaximum => {
+                Self::invalid("InvalidAction", message)
             }
+            E::FilterMissing => Self::invalid("MissingRequired", message),
+            E::Reserved(_)
+            | E::TooManyGroups
+            | E::DescriptionTooLong
+            | E::NoLease(_)
+            | E::UnknownOwner
+            | E::OverlapTooLong
+            | E::ForeignMarker
+            | E::Setting(_)
+            | E::Ttl(_) => Self::invalid("InvalidOption", message),
             E::Password(PasswordError::TooShort(_) | PasswordError::TooLong)
             | E::PasswordIsUsername
             | E::PasswordUnchanged

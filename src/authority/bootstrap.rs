@@ -5,7 +5,9 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use super::{Authority, AuthorityError, MIN_PASSWORD_CHARACTERS};
+use super::audit::Act;
+use super::users::describe;
+use super::{Authority, AuthorityError};
 use crate::clock;
 use crate::identity::{UserId, Username};
 use crate::random::random_characters;
@@ -29,7 +31,7 @@ impl Authority {
             // overwritten at the next start is not.
             write_private(&file, &password)
                 .map_err(|source| AuthorityError::AdminPassword { path: file, source })?;
-            Ok::<_, AuthorityError>(PasswordHash::of(&NewPassword::new(password, MIN_PASSWORD_CHARACTERS)?)?)
+            Ok::<_, AuthorityError>(PasswordHash::of(&NewPassword::new(password, PASSWORD_CHARACTERS)?)?)
         });
         let user = UserRecord {
             id: UserId::generate()?,
@@ -40,8 +42,9 @@ impl Authority {
             created_at: clock::now(),
             password: Some(hash.await??),
         };
-        self.store.commit(Write::InsertUser(Box::new(user.clone())), None).await?;
-        tracing::info!(target: "audit", action = "user.create", user = %user.id, name = %user.name, admin = true, "first start");
+        let act = Act::of_server("user.create").on_user(&user.id);
+        let message = format!("first start: {}", describe(&user));
+        self.commit(Write::InsertUser(Box::new(user)), act, message).await?;
         tracing::info!(file = %path.display(), "password of the first administrator was written");
         Ok(Some(path))
     }

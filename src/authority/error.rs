@@ -4,7 +4,10 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::store::StoreError;
+use crate::setting::{Setting, SettingError};
+use crate::store::{AuditOutcome, StoreError};
+use crate::token::TokenKind;
+use crate::token::ttl::TtlError;
 use crate::user::PasswordError;
 
 /// Why something was not done. The message may be shown to the client; what stands behind it is for the log.
@@ -22,9 +25,57 @@ pub enum AuthorityError {
     /// Only administrators may do this.
     #[error("only administrators may do this")]
     NotAdministrator,
-    /// Nobody makes tokens for somebody else.
-    #[error("a token can be made for oneself only")]
+    /// Nobody makes such tokens for somebody else.
+    #[error("a token of this kind can be made for oneself only")]
     ForAnotherUser,
+    /// A token of a kind that only a login makes.
+    #[error("a token of kind {} is made by logging in only", .0.as_str())]
+    MadeByLogin(TokenKind),
+    /// A token of the system without a lease, for somebody who is no administrator.
+    #[error("a token of kind {} without a lease is made by administrators only", .0.as_str())]
+    LeaseRequired(TokenKind),
+    /// A lease for a kind that has none.
+    #[error("a token of kind {} has no lease", .0.as_str())]
+    NoLease(TokenKind),
+    /// A token on a lease that asks for tokens: they would outlive it.
+    #[error("a token on a lease can't make tokens")]
+    CallerOnLease,
+    /// A lease to renew of a token that has none, or whose lease has ended.
+    #[error("token has no lease that could be renewed")]
+    NotLeased,
+    /// A token for a user that does not exist.
+    #[error("there is no such user")]
+    UnknownOwner,
+    /// The owner has as many tokens as one may have.
+    #[error("user has {0} tokens, which is the quota: delete some first")]
+    QuotaReached(u64),
+    /// A token that has a successor already.
+    #[error("token was replaced already")]
+    AlreadyReplaced,
+    /// A token that is good for nothing any more, or not now.
+    #[error("a token that has expired or is disabled can't be rotated")]
+    NotRotatable,
+    /// An old token that would stay beside its successor for too long.
+    #[error("overlap can be {} seconds at most", MAX_OVERLAP.as_secs())]
+    OverlapTooLong,
+    /// A change that met another one.
+    #[error("token was changed at the same time, look again")]
+    ChangedMeanwhile,
+    /// A bulk change of everything.
+    #[error("a bulk change needs a filter")]
+    FilterMissing,
+    /// A bulk change to the maximum where there is none.
+    #[error("{} is 0: there is no maximum", Setting::TokenMaxTtl.name())]
+    NoMaximum,
+    /// A marker of another list.
+    #[error("marker is not of this list")]
+    ForeignMarker,
+    /// A setting that the environment has fixed.
+    #[error("{} is fixed by the environment variable {}", .0.name(), .0.environment())]
+    SettingFixed(Setting),
+    /// A value that a setting can't have.
+    #[error(transparent)]
+    Setting(#[from] SettingError),
     /// There is none, or none that the caller may know of.
     #[error("not found")]
     NotFound,
@@ -40,9 +91,9 @@ pub enum AuthorityError {
     /// A description longer than we store.
     #[error("description is longer than {MAX_DESCRIPTION_BYTES} bytes")]
     DescriptionTooLong,
-    /// A lifetime that is negative or ends after the year 9999.
-    #[error("ttl must be 0 (never expires) or positive milliseconds that end before the year 10000")]
-    TtlOutOfRange,
+    /// A lifetime that can't be.
+    #[error(transparent)]
+    Ttl(#[from] TtlError),
     /// A password that can't be taken.
     #[error(transparent)]
     Password(#[from] PasswordError),
@@ -62,7 +113,7 @@ pub enum AuthorityError {
     #[error("at least one enabled administrator must be left")]
     LastAdministrator,
     /// A session deleting its own token: that is what logout is for.
-    #[error("can't delete the token of the current session, use logout instead")]
+    #[error("can't delete or disable the token of the current session, use logout instead")]
     CurrentSession,
     /// Too many wrong passwords for this name from this address.
     #[error("too many failed attempts, try again later")]
@@ -93,17 +144,66 @@ pub enum AuthorityError {
     },
 }
 
+impl AuthorityError {
+    /// How the audit log calls it; `None` for a slip that says nothing about anybody's rights.
+    pub(super) fn outcome(&self) -> Option<AuditOutcome> {
+        match self {
+            Self::CallerGone
+            | Self::BadCredentials
+            | Self::UserDisabled
+            | Self::NotAdministrator
+            | Self::ForAnotherUser
+            | Self::MadeByLogin(_)
+            | Self::LeaseRequired(_)
+            | Self::NoLease(_)
+            | Self::CallerOnLease
+            | Self::NotLeased
+            | Self::UnknownOwner
+            | Self::QuotaReached(_)
+            | Self::AlreadyReplaced
+            | Self::NotRotatable
+            | Self::OverlapTooLong
+            | Self::SettingFixed(_)
+            | Self::Setting(_)
+            | Self::Reserved(_)
+            | Self::TooManyGroups
+            | Self::Ttl(_)
+            | Self::Password(PasswordError::TooShort(_) | PasswordError::TooLong)
+            | Self::PasswordIsUsername
+            | Self::PasswordUnchanged
+            | Self::WrongCurrentPassword
+            | Self::OwnUser
+            | Self::LastAdministrator
+            | Self::CurrentSession
+            | Self::TooManyFailures { .. } => Some(AuditOutcome::Refused),
+            Self::Busy
+            | Self::StoreUnreachable(_)
+            | Self::StoreFailed(_)
+            | Self::NoRandomness
+            | Self::Password(PasswordError::Unhashable)
+            | Self::AdminPassword { .. } => Some(AuditOutcome::Failure),
+            Self::NotFound
+            | Self::NameTaken
+            | Self::DescriptionTooLong
+            | Self::ChangedMeanwhile
+            | Self::FilterMissing
+            | Self::NoMaximum
+            | Self::ForeignMarker => None,
+        }
+    }
+}
+
 impl From<StoreError> for AuthorityError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::LastAdministrator => Self::LastAdministrator,
             StoreError::UnknownUser => Self::CallerGone,
             StoreError::Unreachable(_) => Self::StoreUnreachable(error),
+            StoreError::QuotaReached { quota } => Self::QuotaReached(quota),
+            StoreError::TtlNotShorter => Self::ChangedMeanwhile,
+            StoreError::AlreadyReplaced => Self::AlreadyReplaced,
+            StoreError::ForeignMarker => Self::ForeignMarker,
             StoreError::Exists
-            | StoreError::QuotaReached { .. }
-            | StoreError::TtlNotShorter
-            | StoreError::AlreadyReplaced
-            | StoreError::ForeignMarker
             | StoreError::HashingIsOn
             | StoreError::Corrupt { .. }
             | StoreError::NewerSchema { .. }
@@ -122,6 +222,9 @@ impl From<getrandom::Error> for AuthorityError {
 /// Groups of a user. Each is a header line upstream: with the longest names they are 128 KiB, of 1 MiB that an apiserver
 /// takes. Directories of large organisations do give hundreds.
 pub(super) const MAX_GROUPS: usize = 512;
+
+/// How long a token may stay good beside its successor.
+pub(super) const MAX_OVERLAP: Duration = Duration::from_hours(7 * 24);
 
 /// Bytes in a token's description.
 pub(super) const MAX_DESCRIPTION_BYTES: usize = 1024;

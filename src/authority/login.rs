@@ -1,16 +1,19 @@
-//! Passwords: logging in with one, and changing it.
+//! Logging in with a password, and out again.
 
 use std::net::IpAddr;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
+use super::audit::Act;
+use super::issue::{Issued, Place, Plan, check_description, limits};
 use super::limiter::Attempt;
-use super::tokens::{Issued, Purpose};
-use super::{Authority, AuthorityError, Caller, MIN_PASSWORD_CHARACTERS};
-use crate::identity::{UserId, Username};
+use super::{Authority, AuthorityError, Caller};
+use crate::identity::Username;
 use crate::secret::Secret;
-use crate::store::{UserUpdate, Write};
-use crate::user::{NewPassword, PasswordHash, UserRecord, verify_against_nothing};
+use crate::store::Write;
+use crate::token::TokenKind;
+use crate::token::ttl::{self, Granted};
+use crate::user::{UserRecord, verify_against_nothing};
 
 /// A login, as a client asks for it.
 #[derive(Debug, Clone)]
@@ -30,9 +33,9 @@ pub struct Login {
 /// Which token a login is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LoginPurpose {
-    /// A session of sixteen hours.
+    /// A session.
     Session,
-    /// A kubeconfig, for as long as those live.
+    /// A kubeconfig that logs in anew when it must: it lives as long as a session, within the maximum for tokens.
     Kubeconfig,
 }
 
@@ -40,102 +43,45 @@ impl Authority {
     /// A new token for whoever knows the password. An unknown name, a wrong password and a user without one are the
     /// same answer after the same time.
     pub async fn login(&self, login: Login) -> Result<Issued, AuthorityError> {
-        let purpose = match login.purpose {
-            LoginPurpose::Session => Purpose::session(login.description)?,
-            LoginPurpose::Kubeconfig => Purpose::kubeconfig(login.description)?,
-        };
-        let user = match self.check_password(login.client, &login.username, login.password).await {
-            Ok(user) => user,
-            Err(error) => {
-                // The name as typed is not logged: now and then it is a password.
-                tracing::info!(target: "audit", action = "login", client = %login.client, error = %error, "login refused");
-                return Err(error);
-            }
-        };
-        if !user.enabled {
-            tracing::info!(target: "audit", action = "login", user = %user.id, client = %login.client, "login of a disabled user refused");
-            return Err(AuthorityError::UserDisabled);
-        }
-        let issued = self.issue(&user.id, purpose).await?;
-        tracing::info!(target: "audit", action = "login", user = %user.id, name = %user.name, token = %issued.record.name, client = %login.client, "logged in");
-        Ok(issued)
+        // The name as typed is in no event: now and then it is a password.
+        let act = Act::from(login.client, "login");
+        check_description(&login.description)?;
+        let checked = self.check_password(login.client, &login.username, login.password).await;
+        let user = self.judged(&act, checked).await?;
+        let act = act.actor(&user.id);
+        let issued = self.issue_at_login(user, login.purpose, login.description, &act).await;
+        self.judged(&act, issued).await
     }
 
     /// Ends the caller's own token.
     pub async fn logout(&self, caller: &Caller) -> Result<(), AuthorityError> {
-        self.store.commit(Write::DeleteToken(caller.token.clone()), None).await?;
-        tracing::info!(target: "audit", action = "logout", actor = %caller.id, token = %caller.token, "logged out");
+        let act = Act::by(caller, "logout").on_token(&caller.token);
+        self.commit(Write::DeleteToken(caller.token.clone()), act, "logged out".to_owned()).await?;
         Ok(())
     }
 
-    /// Changes the caller's own password.
-    pub async fn change_password(
+    async fn issue_at_login(
         &self,
-        caller: &Caller,
-        client: IpAddr,
-        current: Secret,
-        new: Secret,
-    ) -> Result<(), AuthorityError> {
-        let unchanged = current.expose() == new.expose();
-        let checked = self.check_password(client, caller.name.as_str(), current).await;
-        let user = checked.map_err(|error| match error {
-            AuthorityError::BadCredentials => AuthorityError::WrongCurrentPassword,
-            other => other,
-        })?;
-        if user.id != caller.id || !user.enabled {
-            return Err(AuthorityError::CallerGone);
+        user: UserRecord,
+        purpose: LoginPurpose,
+        description: String,
+        act: &Act,
+    ) -> Result<Issued, AuthorityError> {
+        if !user.enabled {
+            return Err(AuthorityError::UserDisabled);
         }
-        if unchanged {
-            return Err(AuthorityError::PasswordUnchanged);
-        }
-        self.store_password(caller, &user.id, &user.name, new).await
-    }
-
-    /// Sets anybody's password; for administrators. Tokens stay as they are.
-    pub async fn set_password(
-        &self,
-        caller: &Caller,
-        id: &UserId,
-        new: Secret,
-    ) -> Result<UserRecord, AuthorityError> {
-        self.check_administrator(caller).await?;
-        let user = self.store.user(id).await?.ok_or(AuthorityError::NotFound)?;
-        self.store_password(caller, id, &user.name, new).await?;
-        Ok(user)
-    }
-
-    /// Hashes a password for the user of this name.
-    pub(super) async fn hash_password(
-        &self,
-        name: &Username,
-        new: Secret,
-    ) -> Result<PasswordHash, AuthorityError> {
-        if new.expose() == name.as_str() {
-            return Err(AuthorityError::PasswordIsUsername);
-        }
-        let password = NewPassword::new(new, MIN_PASSWORD_CHARACTERS)?;
-        Ok(self.password_work.slot().await?.run(move || PasswordHash::of(&password)).await??)
-    }
-
-    async fn store_password(
-        &self,
-        caller: &Caller,
-        id: &UserId,
-        name: &Username,
-        new: Secret,
-    ) -> Result<(), AuthorityError> {
-        let hash = self.hash_password(name, new).await?;
-        let update = UserUpdate { password: Some(hash), ..UserUpdate::default() };
-        let write = Write::UpdateUser(id.clone(), Box::new(update));
-        if !self.store.commit(write, None).await?.changed() {
-            return Err(AuthorityError::NotFound);
-        }
-        tracing::info!(target: "audit", action = "user.set-password", actor = %caller.id, user = %id, name = %name, "password changed");
-        Ok(())
+        let kind = match purpose {
+            LoginPurpose::Session => TokenKind::Session,
+            LoginPurpose::Kubeconfig => TokenKind::Kubeconfig,
+        };
+        let settings = self.settings();
+        let granted = Granted { ttl: ttl::grant_to_login(kind, &limits(&settings)), clamped: None };
+        let plan = Plan::new(kind, user.id, description, granted, &settings)?;
+        self.issue(act, plan, Place::New).await
     }
 
     /// The user whose name and password these are.
-    async fn check_password(
+    pub(super) async fn check_password(
         &self,
         client: IpAddr,
         username: &str,
@@ -186,9 +132,8 @@ impl Authority {
 mod tests {
     use super::*;
     use crate::authority::testing::{HOME, House, PASSWORD, log_in};
-    use crate::store::testing::user;
+    use crate::store::UserUpdate;
     use crate::token::{TokenKind, Ttl};
-    use crate::user::PasswordError;
 
     #[tokio::test]
     async fn a_login_gives_a_token_of_its_purpose_to_the_right_password_alone() {
@@ -242,36 +187,12 @@ mod tests {
             id: issued.record.user_id,
             name: Username::try_from("carol").unwrap(),
             token: issued.bearer.name.clone(),
+            client: HOME.parse().unwrap(),
         };
         let answer = house.authority.delete_token(&carol, &carol.token).await;
         assert!(matches!(answer, Err(AuthorityError::CurrentSession)));
         house.authority.logout(&carol).await.unwrap();
         assert!(house.store.token(&carol.token).await.unwrap().is_none());
         house.authority.logout(&carol).await.expect("who has logged out is logged out");
-    }
-
-    #[tokio::test]
-    async fn changing_ones_password_takes_the_current_one_and_a_good_new_one() {
-        let house = House::new().await;
-        let carol = house.admit("caroline-smith", false).await;
-        let home: IpAddr = HOME.parse().unwrap();
-        let change = |current: &str, new: &str| {
-            house.authority.change_password(&carol, home, Secret::new(current), Secret::new(new))
-        };
-        let new = "another horse battery";
-        assert!(matches!(change("wrong", new).await, Err(AuthorityError::WrongCurrentPassword)));
-        assert!(matches!(change(PASSWORD, PASSWORD).await, Err(AuthorityError::PasswordUnchanged)));
-        assert!(matches!(change(PASSWORD, "caroline-smith").await, Err(AuthorityError::PasswordIsUsername)));
-        let short = change(PASSWORD, "short").await;
-        assert!(matches!(short, Err(AuthorityError::Password(PasswordError::TooShort(12)))));
-        change(PASSWORD, new).await.unwrap();
-        assert!(log_in(&house.authority, HOME, "caroline-smith", PASSWORD).await.is_err());
-        log_in(&house.authority, HOME, "caroline-smith", new).await.unwrap();
-
-        house.authority.set_password(&house.root, &carol.id, Secret::new(PASSWORD)).await.unwrap();
-        log_in(&house.authority, HOME, "caroline-smith", PASSWORD).await.unwrap();
-        let nobody = user("nobody", false).id;
-        let answer = house.authority.set_password(&house.root, &nobody, Secret::new(PASSWORD)).await;
-        assert!(matches!(answer, Err(AuthorityError::NotFound)));
     }
 }

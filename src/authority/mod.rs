@@ -1,13 +1,22 @@
-//! Every rule by which tokens and users are made, changed and unmade. The API calls this and nothing below it.
+//! Every rule by which tokens, users and settings are made, changed and unmade. The API calls this and nothing below it.
 //!
 //! A caller's rights are read from the store for each act, not believed from when the request was authenticated: an
-//! administrator who was demoted a moment ago is none. Each change writes one event with the target `audit`.
+//! administrator who was demoted a moment ago is none. Each act, and each refusal, is one event of the audit log.
 
+mod audit;
 mod bootstrap;
+mod bulk;
 mod error;
+mod housekeeping;
+mod issue;
+mod kubeconfig;
 mod limiter;
 mod login;
 mod password_work;
+mod passwords;
+mod rights;
+mod rotation;
+mod settings;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -15,16 +24,24 @@ mod tests;
 mod tokens;
 mod users;
 
+use std::net::IpAddr;
 use std::sync::Mutex;
 
+use tokio::sync::Semaphore;
+
+pub use bulk::Bulk;
 pub use error::AuthorityError;
+pub use issue::{Issued, LEASE_MILLIS, NewToken};
 pub use login::{Login, LoginPurpose};
-pub use tokens::{Issued, NewToken, TokenScope};
+pub use rotation::Rotation;
+pub use tokens::TokenChange;
 pub use users::{NewUser, UserChange};
 
 use crate::identity::{UserId, Username};
+use crate::setting::{LiveSettings, Values};
 use crate::store::Store;
 use crate::token::TokenName;
+use audit::Refusals;
 use limiter::FailureLimiter;
 use password_work::PasswordWork;
 
@@ -32,9 +49,24 @@ use password_work::PasswordWork;
 #[derive(Debug)]
 pub struct Authority {
     store: Store,
-    allowed_system_identities: Vec<String>,
+    policy: Policy,
+    settings: LiveSettings,
+    /// One place: settings that depend on each other are changed one after the other.
+    setting_change: Semaphore,
     password_work: PasswordWork,
     failures: Mutex<FailureLimiter>,
+    refusals: Mutex<Refusals>,
+}
+
+/// What whoever runs the server has decided, and nobody changes through the API.
+#[derive(Debug, Clone, Default)]
+pub struct Policy {
+    /// Exactly these names that begin with `system:` may be given to users and groups.
+    pub allowed_system_identities: Vec<String>,
+    /// Settings that the environment fixes.
+    pub environment: Values,
+    /// Defaults of settings that the server's configuration says.
+    pub configured: Values,
 }
 
 /// Who asks, as the gate has authenticated it.
@@ -46,20 +78,31 @@ pub struct Caller {
     pub name: Username,
     /// The token the request came with.
     pub token: TokenName,
+    /// Where the client is.
+    pub client: IpAddr,
 }
 
 impl Authority {
-    /// An authority over `store`. Exactly `allowed_system_identities` may be given to users of those names and groups
-    /// that begin with `system:`.
-    pub fn new(store: Store, allowed_system_identities: Vec<String>) -> Self {
-        Self {
+    /// An authority over `store`, with the settings that are stored there. They follow changes once
+    /// [`follow_settings`](Self::follow_settings) runs, on a feed that was subscribed before this.
+    pub async fn open(store: Store, policy: Policy) -> Result<Self, AuthorityError> {
+        let settings = settings::load(&store, &policy).await?;
+        if let Err(conflict) = settings.check_pair() {
+            tracing::warn!(%conflict, "settings of different sources: the maximum holds");
+        }
+        Ok(Self {
             store,
-            allowed_system_identities,
+            policy,
+            settings: LiveSettings::new(settings),
+            setting_change: Semaphore::new(1),
             password_work: PasswordWork::new(),
             failures: Mutex::new(FailureLimiter::default()),
-        }
+            refusals: Mutex::new(Refusals::default()),
+        })
+    }
+
+    /// The settings that hold, for whoever has to ask at every request.
+    pub fn live_settings(&self) -> LiveSettings {
+        self.settings.clone()
     }
 }
-
-/// The shortest password taken, in characters.
-const MIN_PASSWORD_CHARACTERS: usize = 12;

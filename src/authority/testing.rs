@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::fmt::MakeWriter;
 
-use super::{Authority, AuthorityError, Caller, Issued, Login, LoginPurpose};
+use super::{Authority, AuthorityError, Caller, Issued, Login, LoginPurpose, Policy};
 use crate::identity::UserId;
 use crate::secret::Secret;
 use crate::store::Store;
@@ -30,8 +30,8 @@ impl House {
     pub(crate) async fn new() -> Self {
         let dir = TempDir::new();
         let store = Store::open(dir.path(), None).unwrap();
-        let allowed = vec!["system:monitoring".to_owned()];
-        let authority = Arc::new(Authority::new(store.clone(), allowed));
+        let allowed_system_identities = vec!["system:monitoring".to_owned()];
+        let authority = open(&store, Policy { allowed_system_identities, ..Policy::default() }).await;
         let root = admit(&store, user("root", true)).await;
         let alice = admit(&store, user("alice", false)).await;
         Self { authority, store, root, alice, dir }
@@ -55,7 +55,15 @@ async fn admit(store: &Store, user: UserRecord) -> Caller {
     store.insert_user(user.clone()).await.unwrap();
     let (record, _) = token(&user.id);
     store.insert_token(record.clone()).await.unwrap();
-    Caller { id: user.id, name: user.name, token: record.name }
+    Caller { id: user.id, name: user.name, token: record.name, client: HOME.parse().unwrap() }
+}
+
+/// An authority over `store` that follows its settings.
+pub(crate) async fn open(store: &Store, policy: Policy) -> Arc<Authority> {
+    let feed = store.subscribe();
+    let authority = Arc::new(Authority::open(store.clone(), policy).await.unwrap());
+    tokio::spawn(Arc::clone(&authority).follow_settings(feed));
+    authority
 }
 
 /// Where honest clients are.

@@ -1,15 +1,23 @@
 //! The authority's rules, on a real store.
 
+mod bulk;
+mod events;
+mod housekeeping;
+mod settings;
+mod tokens;
+
 use std::os::unix::fs::PermissionsExt as _;
 
-use super::testing::{CapturedLog, HOME, House, PASSWORD, log_in};
-use super::{Authority, AuthorityError, NewToken, NewUser, TokenScope, UserChange};
+use super::testing::{CapturedLog, HOME, House, PASSWORD, log_in, open};
+use super::{AuthorityError, Caller, Login, LoginPurpose, NewToken, NewUser, Policy, UserChange};
 use crate::clock;
 use crate::identity::{Group, Username};
 use crate::secret::Secret;
-use crate::store::testing::{TempDir, edit};
-use crate::store::{Store, StoreError, UserUpdate};
-use crate::token::{TokenKind, TokenName, Ttl};
+use crate::store::testing::{TempDir, edit, user};
+use crate::store::{
+    AuditQuery, Change, ChangeFeed, Store, StoreError, TokenFilter, TokenQuery, UserQuery, UserUpdate,
+};
+use crate::token::TokenName;
 
 fn new_user(name: &str, groups: &[&str]) -> NewUser {
     NewUser {
@@ -26,7 +34,7 @@ async fn the_first_start_leaves_a_working_password_for_the_operator_alone() {
     let log = CapturedLog::start();
     let dir = TempDir::new();
     let store = Store::open(dir.path(), None).unwrap();
-    let authority = Authority::new(store.clone(), Vec::new());
+    let authority = open(&store, Policy::default()).await;
     let path = authority.bootstrap(dir.path()).await.unwrap().unwrap();
     assert_eq!(path, dir.path().join("admin-password"));
     assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
@@ -96,16 +104,18 @@ async fn ordinary_users_and_demoted_administrators_manage_nobody() {
     for caller in [&house.alice, &demoted] {
         let answers = [
             authority.create_user(caller, new_user("x", &[])).await.map(|_| ()),
-            authority.users(caller).await.map(|_| ()),
+            authority.users(caller, UserQuery::default()).await.map(|_| ()),
             authority
                 .update_user(caller, &caller.id, UserChange { admin: Some(true), ..UserChange::default() })
                 .await
                 .map(|_| ()),
             authority.update_user(caller, &house.root.id, UserChange::default()).await.map(|_| ()),
             authority.delete_user(caller, &house.root.id).await,
-            authority.set_password(caller, &house.root.id, Secret::new(PASSWORD)).await.map(|_| ()),
-            authority.set_password(caller, &caller.id, Secret::new(PASSWORD)).await.map(|_| ()),
-            authority.tokens(caller, TokenScope::All).await.map(|_| ()),
+            authority.set_password(caller, &house.root.id, Secret::new(PASSWORD), None).await.map(|_| ()),
+            authority.set_password(caller, &caller.id, Secret::new(PASSWORD), None).await.map(|_| ()),
+            authority.shorten_tokens(caller, TokenFilter::default(), false).await.map(|_| ()),
+            authority.audit_events(caller, AuditQuery::default()).await.map(|_| ()),
+            authority.set_settings(caller, Vec::new()).await.map(|_| ()),
         ];
         for (number, answer) in answers.into_iter().enumerate() {
             assert!(
@@ -141,7 +151,7 @@ async fn nobody_locks_himself_or_everybody_out() {
     authority.update_user(root, &toor.id, change(None, Some(false))).await.unwrap();
     authority.update_user(root, &toor.id, change(None, Some(true))).await.unwrap();
     authority.delete_user(&toor, &root.id).await.unwrap();
-    let answer = authority.users(root).await;
+    let answer = authority.users(root, UserQuery::default()).await;
     assert!(matches!(answer, Err(AuthorityError::CallerGone)), "who is deleted acts no more: {answer:?}");
     assert!(matches!(authority.delete_user(&toor, &root.id).await, Err(AuthorityError::NotFound)));
 }
@@ -159,9 +169,18 @@ async fn tokens_are_seen_and_deleted_by_their_owner_and_by_administrators_alone(
     let none = TokenName::try_from("token-bbbbb").unwrap();
     assert!(matches!(authority.delete_token(&house.alice, &none).await, Err(AuthorityError::NotFound)));
     assert!(house.store.token(&of_root.name).await.unwrap().is_some());
-    assert_eq!(authority.tokens(&house.alice, TokenScope::Own).await.unwrap().len(), 2);
-    assert_eq!(authority.tokens(&house.root, TokenScope::Own).await.unwrap().len(), 2);
-    assert_eq!(authority.tokens(&house.root, TokenScope::All).await.unwrap().len(), 4);
+    let owned_by = |owner: &Caller| TokenFilter { owner: Some(owner.id.clone()), ..TokenFilter::default() };
+    for (caller, filter, count) in [
+        (&house.alice, TokenFilter::default(), 2),
+        (&house.alice, owned_by(&house.alice), 2),
+        (&house.alice, owned_by(&house.root), 0),
+        (&house.root, TokenFilter::default(), 4),
+        (&house.root, owned_by(&house.alice), 2),
+    ] {
+        let query = TokenQuery { filter: filter.clone(), ..TokenQuery::default() };
+        let listed = authority.tokens(caller, query).await.unwrap().items;
+        assert_eq!(listed.len(), count, "{} {filter:?}", caller.name);
+    }
     assert!(authority.token(&house.root, &of_alice.name).await.is_ok());
     authority.delete_token(&house.alice, &of_alice.name).await.unwrap();
     assert!(matches!(
@@ -173,32 +192,13 @@ async fn tokens_are_seen_and_deleted_by_their_owner_and_by_administrators_alone(
 }
 
 #[tokio::test]
-async fn lifetimes_and_descriptions_have_an_end() {
-    let house = House::new().await;
-    let create = |ttl: u64, description: String| {
-        house.authority.create_token(&house.alice, NewToken { ttl: Ttl(ttl), description, owner: None })
-    };
-    let issued = create(0, "x".repeat(1024)).await.unwrap();
-    assert_eq!((issued.record.kind, issued.record.expires_at()), (TokenKind::ApiKey, None));
-    let until_the_end = 253_402_300_799_000 - clock::now().0;
-    let issued = create(until_the_end - 60_000, String::new()).await.unwrap();
-    assert!(issued.record.expires_at().unwrap().to_string().starts_with("9999-12-31T"));
-    for ttl in [until_the_end + 60_000, i64::MAX as u64, u64::MAX] {
-        assert!(matches!(create(ttl, String::new()).await, Err(AuthorityError::TtlOutOfRange)), "{ttl}");
-    }
-    assert!(matches!(create(0, "x".repeat(1025)).await, Err(AuthorityError::DescriptionTooLong)));
-    let issued = house.authority.create_kubeconfig_token(&house.alice, String::new()).await.unwrap();
-    assert_eq!((issued.record.kind, issued.record.ttl), (TokenKind::Kubeconfig, Ttl(2_592_000_000)));
-}
-
-#[tokio::test]
 async fn a_store_in_trouble_is_never_a_refusal_of_the_caller() {
     let house = House::new().await;
     let busy = house.store.occupy_readers().await;
     let (login, token, listed) = tokio::join!(
         log_in(&house.authority, HOME, "carol", PASSWORD),
         house.authority.token(&house.alice, &house.alice.token),
-        house.authority.users(&house.root),
+        house.authority.users(&house.root, UserQuery::default()),
     );
     drop(busy);
     for error in [login.err(), token.err(), listed.err()] {

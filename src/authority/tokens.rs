@@ -1,92 +1,119 @@
-//! Tokens: making, listing, showing and deleting them.
+//! Tokens one by one: listing, showing, changing and deleting them.
 
-use super::error::MAX_DESCRIPTION_BYTES;
+use super::audit::Act;
+use super::issue::{LEASE_MILLIS, check_description, life};
 use super::{Authority, AuthorityError, Caller};
-use crate::clock::{self, UnixMillis};
-use crate::identity::UserId;
-use crate::store::{Insertion, MAX_PAGE, StoreError, TokenFilter, TokenQuery, TokenSort, Write};
-use crate::token::{Bearer, KeyHash, TokenKey, TokenKind, TokenName, TokenRecord, Ttl};
+use crate::clock;
+use crate::store::{Page, StoreError, TokenQuery, TokenUpdate, Write};
+use crate::token::{TokenKind, TokenName, TokenRecord, ttl};
 
-/// A token that was just made, with the one copy of its key there will ever be.
-#[derive(Debug)]
-pub struct Issued {
-    /// What is stored.
-    pub record: TokenRecord,
-    /// What the client presents.
-    pub bearer: Bearer,
-}
-
-/// An API key, as its owner asks for it.
+/// What to change about a token; `None` leaves it as it is.
 #[derive(Debug, Clone, Default)]
-pub struct NewToken {
+pub struct TokenChange {
+    /// Whether it is switched on.
+    pub enabled: Option<bool>,
     /// Free text.
-    pub description: String,
-    /// How long it lives.
-    pub ttl: Ttl,
-    /// For whom; `None` is the caller, and so must anything else be.
-    pub owner: Option<UserId>,
-}
-
-/// Which tokens to list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TokenScope {
-    /// The caller's.
-    Own,
-    /// Everybody's; for administrators.
-    All,
+    pub description: Option<String>,
+    /// A shorter life, in milliseconds from its creation.
+    pub ttl: Option<i64>,
 }
 
 impl Authority {
-    /// Makes an API key of the caller's.
-    pub async fn create_token(&self, caller: &Caller, new: NewToken) -> Result<Issued, AuthorityError> {
-        if new.owner.is_some_and(|owner| owner != caller.id) {
-            return Err(AuthorityError::ForAnotherUser);
-        }
-        let purpose = Purpose::new(TokenKind::ApiKey, new.description, new.ttl)?;
-        self.create(caller, purpose).await
-    }
-
-    /// Makes a token that goes into a kubeconfig of the caller's.
-    pub async fn create_kubeconfig_token(
-        &self,
-        caller: &Caller,
-        description: String,
-    ) -> Result<Issued, AuthorityError> {
-        self.create(caller, Purpose::kubeconfig(description)?).await
-    }
-
-    /// Tokens, oldest first, the expired among them.
+    /// A page of tokens, the expired among them: an administrator's question goes to all, anybody else's to their own.
     pub async fn tokens(
         &self,
         caller: &Caller,
-        scope: TokenScope,
-    ) -> Result<Vec<TokenRecord>, AuthorityError> {
-        let owner = match scope {
-            TokenScope::Own => Some(caller.id.clone()),
-            TokenScope::All => {
-                self.check_administrator(caller).await?;
-                None
+        mut query: TokenQuery,
+    ) -> Result<Page<TokenRecord>, AuthorityError> {
+        if !self.is_administrator(caller).await? {
+            // Another's tokens are not there, as when one of them is asked for by name.
+            if query.filter.owner.as_ref().is_some_and(|owner| *owner != caller.id) {
+                return Ok(Page { items: Vec::new(), next: None });
             }
-        };
-        let filter = TokenFilter { owner, ..TokenFilter::default() };
-        let query =
-            TokenQuery { filter, sort: TokenSort::CreatedAt, limit: MAX_PAGE, ..TokenQuery::default() };
-        Ok(self.store.tokens(query).await?.items)
+            query.filter.owner = Some(caller.id.clone());
+        }
+        Ok(self.store.tokens(query).await?)
     }
 
     /// One token: the caller's own, or anybody's for an administrator. Another's is not found, as if there were none.
     pub async fn token(&self, caller: &Caller, name: &TokenName) -> Result<TokenRecord, AuthorityError> {
-        let token = self.store.token(name).await?.ok_or(AuthorityError::NotFound)?;
-        if token.user_id != caller.id && !self.is_administrator(caller).await? {
-            return Err(AuthorityError::NotFound);
-        }
-        Ok(token)
+        let act = Act::by(caller, "token.show").on_token(name);
+        self.token_within_reach(caller, name, &act).await
     }
 
-    /// Deletes a token, with the same rights as for seeing it. When this returns, no cache here knows it any more.
+    /// Changes a token: its owner may, and so may an administrator, each what the other has switched off. When this
+    /// returns, no cache here knows the old state any more.
+    pub async fn update_token(
+        &self,
+        caller: &Caller,
+        name: &TokenName,
+        change: TokenChange,
+    ) -> Result<TokenRecord, AuthorityError> {
+        let action = match change.enabled {
+            Some(true) => "token.enable",
+            Some(false) => "token.disable",
+            None => "token.update",
+        };
+        let act = Act::by(caller, action).on_token(name);
+        let updated = self.try_update(caller, name, change, &act).await;
+        self.judged(&act, updated).await
+    }
+
+    async fn try_update(
+        &self,
+        caller: &Caller,
+        name: &TokenName,
+        change: TokenChange,
+        act: &Act,
+    ) -> Result<TokenRecord, AuthorityError> {
+        let token = self.token_within_reach(caller, name, act).await?;
+        let TokenChange { enabled, description, ttl } = change;
+        if enabled == Some(false) && is_current_session(caller, &token) {
+            return Err(AuthorityError::CurrentSession);
+        }
+        check_description(description.as_deref().unwrap_or_default())?;
+        let ttl = ttl.map(|asked| ttl::shortened(token.ttl, asked)).transpose()?;
+        let said = [
+            enabled.map(|enabled| if enabled { "enabled".to_owned() } else { "disabled".to_owned() }),
+            description.as_ref().map(|_| "description changed".to_owned()),
+            ttl.map(|ttl| format!("{} instead of {}", life(ttl), life(token.ttl))),
+        ];
+        let message = said.into_iter().flatten().collect::<Vec<_>>().join(", ");
+        let update = TokenUpdate { enabled, description, ttl, lease_until: None };
+        let act = act.clone().on_user(&token.user_id);
+        self.commit(Write::UpdateToken(name.clone(), update), act, message).await?;
+        self.store.token(name).await?.ok_or(AuthorityError::NotFound)
+    }
+
+    /// Renews the lease of a token of the caller's. It is no event: a command does it every few seconds.
+    pub async fn renew_lease(
+        &self,
+        caller: &Caller,
+        name: &TokenName,
+    ) -> Result<TokenRecord, AuthorityError> {
+        self.check_enabled(caller).await?;
+        let token = self.store.token(name).await?.filter(|token| token.user_id == caller.id);
+        let token = token.ok_or(AuthorityError::NotFound)?;
+        let now = clock::now();
+        // What has ended stays so, also before it is deleted: the gate has refused it already.
+        if token.lease_until.is_none() || token.is_expired(now) {
+            return Err(AuthorityError::NotLeased);
+        }
+        let update = TokenUpdate { lease_until: Some(now.plus(LEASE_MILLIS)), ..TokenUpdate::default() };
+        self.store.commit(Write::UpdateToken(name.clone(), update), None).await?;
+        self.store.token(name).await?.ok_or(AuthorityError::NotFound)
+    }
+
+    /// Deletes a token, with the same rights as for changing it. When this returns, no cache here knows it any more.
     pub async fn delete_token(&self, caller: &Caller, name: &TokenName) -> Result<(), AuthorityError> {
+        let act = Act::by(caller, "token.delete").on_token(name);
+        let deleted = self.try_delete(caller, name, &act).await;
+        self.judged(&act, deleted).await
+    }
+
+    async fn try_delete(&self, caller: &Caller, name: &TokenName, act: &Act) -> Result<(), AuthorityError> {
         // An administrator can delete a row that is too corrupt to be read.
-        let readable = match self.token(caller, name).await {
+        let readable = match self.token_within_reach(caller, name, act).await {
             Ok(token) => Some(token),
             Err(AuthorityError::StoreFailed(StoreError::Corrupt { .. }))
                 if self.is_administrator(caller).await? =>
@@ -95,123 +122,19 @@ impl Authority {
             }
             Err(error) => return Err(error),
         };
-        if *name == caller.token && readable.is_some_and(|token| token.kind == TokenKind::Session) {
+        if readable.as_ref().is_some_and(|token| is_current_session(caller, token)) {
             return Err(AuthorityError::CurrentSession);
         }
-        if !self.store.commit(Write::DeleteToken(name.clone()), None).await?.changed() {
-            return Err(AuthorityError::NotFound);
-        }
-        tracing::info!(target: "audit", action = "token.delete", actor = %caller.id, token = %name, "token deleted");
-        Ok(())
-    }
-
-    /// Makes a token for `owner`, of whom the caller has made sure that it is entitled to it.
-    pub(super) async fn issue(&self, owner: &UserId, purpose: Purpose) -> Result<Issued, AuthorityError> {
-        let kind = purpose.kind;
-        self.issue_named(owner, purpose, || Ok(TokenName::generate(kind, owner)?)).await
-    }
-
-    async fn create(&self, caller: &Caller, purpose: Purpose) -> Result<Issued, AuthorityError> {
-        self.check_enabled(caller).await?;
-        let issued = self.issue(&caller.id, purpose).await?;
-        let record = &issued.record;
-        tracing::info!(target: "audit", action = "token.create", actor = %caller.id, token = %record.name, kind = record.kind.as_str(), ttl = record.ttl.0, "token created");
-        Ok(issued)
-    }
-
-    /// Five random letters collide now and then: a taken name is replaced by a new one, with a new key.
-    async fn issue_named(
-        &self,
-        owner: &UserId,
-        purpose: Purpose,
-        mut name: impl FnMut() -> Result<TokenName, AuthorityError>,
-    ) -> Result<Issued, AuthorityError> {
-        for _ in 0..NAME_ATTEMPTS {
-            let key = TokenKey::generate()?;
-            let record = TokenRecord {
-                name: name()?,
-                user_id: owner.clone(),
-                kind: purpose.kind,
-                description: purpose.description.clone(),
-                created_at: purpose.created_at,
-                ttl: purpose.ttl,
-                enabled: true,
-                hash: KeyHash::sha256(&key)?,
-                last_used: None,
-                lease_until: None,
-                replaced_by: None,
-            };
-            let insertion = Insertion { record: record.clone(), key: Some(key.clone()), quota: None };
-            match self.store.commit(Write::InsertToken(Box::new(insertion)), None).await {
-                Ok(_) => return Ok(Issued { bearer: Bearer { name: record.name.clone(), key }, record }),
-                Err(StoreError::Exists) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Err(AuthorityError::NoRandomness)
+        let (act, message) = match &readable {
+            Some(token) => (act.clone().on_user(&token.user_id), token.kind.as_str()),
+            None => (act.clone(), "its record was corrupt"),
+        };
+        let committed = self.commit(Write::DeleteToken(name.clone()), act, message.to_owned()).await?;
+        if committed.changed() { Ok(()) } else { Err(AuthorityError::NotFound) }
     }
 }
 
-/// What a new token is for, checked.
-#[derive(Debug)]
-pub(super) struct Purpose {
-    kind: TokenKind,
-    description: String,
-    ttl: Ttl,
-    created_at: UnixMillis,
-}
-
-impl Purpose {
-    pub(super) fn session(description: String) -> Result<Self, AuthorityError> {
-        Self::new(TokenKind::Session, description, SESSION_TTL)
-    }
-
-    pub(super) fn kubeconfig(description: String) -> Result<Self, AuthorityError> {
-        Self::new(TokenKind::Kubeconfig, description, KUBECONFIG_TTL)
-    }
-
-    fn new(kind: TokenKind, description: String, ttl: Ttl) -> Result<Self, AuthorityError> {
-        if description.len() > MAX_DESCRIPTION_BYTES {
-            return Err(AuthorityError::DescriptionTooLong);
-        }
-        let created_at = clock::now();
-        if created_at.plus(ttl.0) > END_OF_TIME {
-            return Err(AuthorityError::TtlOutOfRange);
-        }
-        Ok(Self { kind, description, ttl, created_at })
-    }
-}
-
-/// Sixteen hours.
-const SESSION_TTL: Ttl = Ttl(16 * 60 * 60 * 1000);
-
-/// Thirty days.
-const KUBECONFIG_TTL: Ttl = Ttl(30 * 24 * 60 * 60 * 1000);
-
-/// The last moment that RFC 3339 can write.
-const END_OF_TIME: UnixMillis = UnixMillis(253_402_300_799_999);
-
-/// Names tried before giving up. With a million tokens of one kind the eighth fails once in 10⁹ times.
-const NAME_ATTEMPTS: usize = 8;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::authority::testing::House;
-
-    #[tokio::test]
-    async fn a_taken_name_is_replaced_and_its_owner_keeps_the_token() {
-        let house = House::new().await;
-        let taken = house.token_of(&house.root.id).await;
-        let mut names =
-            vec![TokenName::try_from("token-bbbbb").unwrap(), taken.name.clone(), taken.name.clone()];
-        let purpose = || Purpose::session(String::new()).unwrap();
-        let next = || names.pop().ok_or(AuthorityError::NoRandomness);
-        let issued = house.authority.issue_named(&house.alice.id, purpose(), next).await.unwrap();
-        assert_eq!(issued.record.name.as_str(), "token-bbbbb");
-        assert_eq!(house.store.token(&taken.name).await.unwrap().unwrap().user_id, house.root.id);
-        let exhausted =
-            house.authority.issue_named(&house.alice.id, purpose(), || Ok(taken.name.clone())).await;
-        assert!(matches!(exhausted, Err(AuthorityError::NoRandomness)));
-    }
+/// A session ends by logging out: a page that deletes or disables its own would be left with a cookie for nothing.
+fn is_current_session(caller: &Caller, token: &TokenRecord) -> bool {
+    token.name == caller.token && token.kind == TokenKind::Session
 }

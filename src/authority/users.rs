@@ -1,11 +1,12 @@
 //! Users: making, listing, showing, changing and deleting them.
 
+use super::audit::Act;
 use super::error::MAX_GROUPS;
 use super::{Authority, AuthorityError, Caller};
 use crate::clock;
 use crate::identity::{Group, UserId, Username};
 use crate::secret::Secret;
-use crate::store::{MAX_PAGE, StoreError, UserQuery, UserUpdate, Write};
+use crate::store::{Page, StoreError, UserQuery, UserUpdate, Write};
 use crate::user::UserRecord;
 
 /// A user, as an administrator asks for it.
@@ -37,9 +38,56 @@ pub struct UserChange {
 impl Authority {
     /// Makes a user; for administrators.
     pub async fn create_user(&self, caller: &Caller, new: NewUser) -> Result<UserRecord, AuthorityError> {
+        let act = Act::by(caller, "user.create");
+        let created = self.try_create_user(caller, new, &act).await;
+        self.judged(&act, created).await
+    }
+
+    /// A page of users by name; for administrators.
+    pub async fn users(&self, caller: &Caller, query: UserQuery) -> Result<Page<UserRecord>, AuthorityError> {
+        let allowed = self.check_administrator(caller).await;
+        self.judged(&Act::by(caller, "user.list"), allowed).await?;
+        Ok(self.store.users(query).await?)
+    }
+
+    /// One user: oneself, or anybody for an administrator. Another is not found, as if there were none.
+    pub async fn user(&self, caller: &Caller, id: &UserId) -> Result<UserRecord, AuthorityError> {
+        if *id != caller.id && !self.is_administrator(caller).await? {
+            let act = Act::by(caller, "user.show").on_user(id);
+            self.refused(act, AuthorityError::NotAdministrator.to_string()).await;
+            return Err(AuthorityError::NotFound);
+        }
+        self.store.user(id).await?.ok_or(AuthorityError::NotFound)
+    }
+
+    /// Changes a user; for administrators. When this returns, every cache here has forgotten what it knew.
+    pub async fn update_user(
+        &self,
+        caller: &Caller,
+        id: &UserId,
+        change: UserChange,
+    ) -> Result<UserRecord, AuthorityError> {
+        let act = Act::by(caller, "user.update").on_user(id);
+        let updated = self.try_update_user(caller, id, change, &act).await;
+        self.judged(&act, updated).await
+    }
+
+    /// Deletes a user and all of the user's tokens; for administrators.
+    pub async fn delete_user(&self, caller: &Caller, id: &UserId) -> Result<(), AuthorityError> {
+        let act = Act::by(caller, "user.delete").on_user(id);
+        let deleted = self.try_delete_user(caller, id, &act).await;
+        self.judged(&act, deleted).await
+    }
+
+    async fn try_create_user(
+        &self,
+        caller: &Caller,
+        new: NewUser,
+        act: &Act,
+    ) -> Result<UserRecord, AuthorityError> {
         self.check_administrator(caller).await?;
-        self.check_identity(caller, new.name.as_str(), new.name.is_reserved())?;
-        let groups = self.checked_groups(caller, new.groups)?;
+        self.check_identity(new.name.as_str(), new.name.is_reserved())?;
+        let groups = self.checked_groups(new.groups)?;
         let password = match new.password {
             Some(password) => Some(self.hash_password(&new.name, password).await?),
             None => None,
@@ -54,11 +102,9 @@ impl Authority {
             password,
         };
         for _ in 0..ID_ATTEMPTS {
-            match self.store.commit(Write::InsertUser(Box::new(user.clone())), None).await {
-                Ok(_) => {
-                    audit(caller, "user.create", &user);
-                    return Ok(user);
-                }
+            let (write, act) = (Write::InsertUser(Box::new(user.clone())), act.clone().on_user(&user.id));
+            match self.commit(write, act, describe(&user)).await {
+                Ok(_) => return Ok(user),
                 Err(StoreError::Exists) if self.store.user_by_name(&user.name).await?.is_some() => {
                     return Err(AuthorityError::NameTaken);
                 }
@@ -69,79 +115,50 @@ impl Authority {
         Err(AuthorityError::NoRandomness)
     }
 
-    /// All users by name; for administrators.
-    pub async fn users(&self, caller: &Caller) -> Result<Vec<UserRecord>, AuthorityError> {
-        self.check_administrator(caller).await?;
-        let query = UserQuery { limit: MAX_PAGE, ..UserQuery::default() };
-        Ok(self.store.users(query).await?.items)
-    }
-
-    /// One user: oneself, or anybody for an administrator. Another is not found, as if there were none.
-    pub async fn user(&self, caller: &Caller, id: &UserId) -> Result<UserRecord, AuthorityError> {
-        if *id != caller.id && !self.is_administrator(caller).await? {
-            return Err(AuthorityError::NotFound);
-        }
-        self.store.user(id).await?.ok_or(AuthorityError::NotFound)
-    }
-
-    /// Changes a user; for administrators. When this returns, every cache here has forgotten what it knew.
-    pub async fn update_user(
+    async fn try_update_user(
         &self,
         caller: &Caller,
         id: &UserId,
         change: UserChange,
+        act: &Act,
     ) -> Result<UserRecord, AuthorityError> {
         self.check_administrator(caller).await?;
         if *id == caller.id && change.enabled == Some(false) {
             return Err(AuthorityError::OwnUser);
         }
-        let groups = change.groups.map(|groups| self.checked_groups(caller, groups)).transpose()?;
-        let update =
-            UserUpdate { groups, admin: change.admin, enabled: change.enabled, ..UserUpdate::default() };
+        let UserChange { groups, admin, enabled } = change;
+        let groups = groups.map(|groups| self.checked_groups(groups)).transpose()?;
+        let said = [
+            groups.as_deref().map(|groups| format!("groups {}", names(groups))),
+            admin.map(|admin| format!("administrator {admin}")),
+            enabled.map(|enabled| format!("enabled {enabled}")),
+        ];
+        let message = said.into_iter().flatten().collect::<Vec<_>>().join(", ");
+        let update = UserUpdate { groups, admin, enabled, ..UserUpdate::default() };
         let write = Write::UpdateUser(id.clone(), Box::new(update));
-        if !self.store.commit(write, None).await?.changed() {
+        if !self.commit(write, act.clone(), message).await?.changed() {
             return Err(AuthorityError::NotFound);
         }
-        let user = self.store.user(id).await?.ok_or(AuthorityError::NotFound)?;
-        audit(caller, "user.update", &user);
-        Ok(user)
+        self.store.user(id).await?.ok_or(AuthorityError::NotFound)
     }
 
-    /// Deletes a user and all of the user's tokens; for administrators.
-    pub async fn delete_user(&self, caller: &Caller, id: &UserId) -> Result<(), AuthorityError> {
+    async fn try_delete_user(&self, caller: &Caller, id: &UserId, act: &Act) -> Result<(), AuthorityError> {
         self.check_administrator(caller).await?;
         if *id == caller.id {
             return Err(AuthorityError::OwnUser);
         }
-        if !self.store.commit(Write::DeleteUser(id.clone()), None).await?.changed() {
-            return Err(AuthorityError::NotFound);
+        let message = "with all of the user's tokens".to_owned();
+        if self.commit(Write::DeleteUser(id.clone()), act.clone(), message).await?.changed() {
+            Ok(())
+        } else {
+            Err(AuthorityError::NotFound)
         }
-        tracing::info!(target: "audit", action = "user.delete", actor = %caller.id, user = %id, "user and tokens deleted");
-        Ok(())
     }
 
-    /// The caller's user, as it is now and not as it was when the request was authenticated.
-    pub(super) async fn check_enabled(&self, caller: &Caller) -> Result<UserRecord, AuthorityError> {
-        let user = self.store.user(&caller.id).await?;
-        user.filter(|user| user.enabled).ok_or(AuthorityError::CallerGone)
-    }
-
-    pub(super) async fn is_administrator(&self, caller: &Caller) -> Result<bool, AuthorityError> {
-        Ok(self.check_enabled(caller).await?.admin)
-    }
-
-    pub(super) async fn check_administrator(&self, caller: &Caller) -> Result<(), AuthorityError> {
-        if self.is_administrator(caller).await? {
-            return Ok(());
-        }
-        tracing::warn!(target: "audit", actor = %caller.id, name = %caller.name, "refused: not an administrator");
-        Err(AuthorityError::NotAdministrator)
-    }
-
-    fn checked_groups(&self, caller: &Caller, groups: Vec<Group>) -> Result<Vec<Group>, AuthorityError> {
+    fn checked_groups(&self, groups: Vec<Group>) -> Result<Vec<Group>, AuthorityError> {
         let mut checked: Vec<Group> = Vec::with_capacity(groups.len().min(MAX_GROUPS));
         for group in groups {
-            self.check_identity(caller, group.as_str(), group.is_reserved())?;
+            self.check_identity(group.as_str(), group.is_reserved())?;
             if checked.contains(&group) {
                 continue;
             }
@@ -153,18 +170,23 @@ impl Authority {
         Ok(checked)
     }
 
-    fn check_identity(&self, caller: &Caller, name: &str, reserved: bool) -> Result<(), AuthorityError> {
-        if reserved && !self.allowed_system_identities.iter().any(|allowed| allowed == name) {
-            tracing::warn!(target: "audit", action = "user.grant", actor = %caller.id, identity = name, "refused: a name of Kubernetes' own");
+    fn check_identity(&self, name: &str, reserved: bool) -> Result<(), AuthorityError> {
+        if reserved && !self.policy.allowed_system_identities.iter().any(|allowed| allowed == name) {
             return Err(AuthorityError::Reserved(name.to_owned()));
         }
         Ok(())
     }
 }
 
-fn audit(caller: &Caller, action: &'static str, user: &UserRecord) {
-    let groups: Vec<&str> = user.groups.iter().map(Group::as_str).collect();
-    tracing::info!(target: "audit", action, actor = %caller.id, user = %user.id, name = %user.name, ?groups, admin = user.admin, enabled = user.enabled, "user changed");
+/// A new user, for the audit log.
+pub(super) fn describe(user: &UserRecord) -> String {
+    let role = if user.admin { ", administrator" } else { "" };
+    let state = if user.enabled { "" } else { ", disabled" };
+    format!("{}{role}{state}, groups {}", user.name, names(&user.groups))
+}
+
+fn names(groups: &[Group]) -> String {
+    format!("{:?}", groups.iter().map(Group::as_str).collect::<Vec<_>>())
 }
 
 /// Ids tried before giving up.

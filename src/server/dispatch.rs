@@ -91,9 +91,11 @@ async fn authenticate(
         Ok(scope) => {
             record.set_user(&scope.user().name);
             match scope {
-                Scope::User(authenticated) if !by_cookie => Authentication::Caller(caller(&authenticated)),
+                Scope::User(authenticated) if !by_cookie => {
+                    Authentication::Caller(caller(&authenticated, client))
+                }
                 Scope::User(authenticated) if authenticated.token().record.kind == TokenKind::Session => {
-                    Authentication::Session(caller(&authenticated))
+                    Authentication::Session(caller(&authenticated, client))
                 }
                 Scope::User(_) => {
                     record.set_reason("no_session");
@@ -112,7 +114,12 @@ async fn authenticate(
     })
 }
 
-fn caller(authenticated: &Authenticated) -> Caller {
+fn caller(authenticated: &Authenticated, client: &Client) -> Caller {
     let (user, token) = (authenticated.user(), &authenticated.token().record);
-    Caller { id: user.id.clone(), name: user.name.clone(), token: token.name.clone() }
+    Caller {
+        id: user.id.clone(),
+        name: user.name.clone(),
+        token: token.name.clone(),
+        client: client.address.ip(),
+    }
 }

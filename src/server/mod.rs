@@ -4,6 +4,7 @@ mod activity;
 mod admin;
 mod client_io;
 mod connection;
+mod control;
 mod dispatch;
 mod endpoints;
 mod message;
@@ -19,6 +20,7 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
 pub use self_signed::{CA_CERTIFICATE, SelfSignedError};
@@ -26,11 +28,10 @@ pub use tls::TlsError;
 
 use crate::api::Service;
 use crate::authn::{Authenticator, Records};
-use crate::authority::{Authority, AuthorityError};
+use crate::authority::AuthorityError;
 use crate::cluster::{Cluster, ClusterError};
 use crate::config::Config;
 use crate::proxy::{Clusters, Gate};
-use crate::setting::{LiveSettings, Settings, Values};
 use crate::store::{Store, StoreError};
 use crate::telemetry::Telemetry;
 use crate::upstream::Upstream;
@@ -104,11 +105,9 @@ struct Shared {
 }
 
 fn run(control: &Runtime, config: &Arc<Config>, telemetry: &Arc<Telemetry>) -> Result<(), ServeError> {
-    let store = Store::open(&config.data_dir, None)?;
-    let authority = Arc::new(Authority::new(store.clone(), config.allowed_system_identities.clone()));
-    control.block_on(authority.bootstrap(&config.data_dir))?;
+    let store = Store::open(&config.data_dir, config.token_hashing)?;
     let records = Records::new(store.clone(), config.limits.token_cache_entries, Arc::clone(telemetry));
-    let feed = control.spawn(records.clone().follow(store.subscribe()));
+    let records_feed = control.spawn(records.clone().follow(store.subscribe()));
     let bookkeeping = Bookkeeping::start(control, &records, &store);
     let cluster = control.block_on(Cluster::load(DEFAULT_CLUSTER, &config.cluster))?;
     let identity = ServerIdentity::load(config)?;
@@ -117,24 +116,26 @@ fn run(control: &Runtime, config: &Arc<Config>, telemetry: &Arc<Telemetry>) -> R
 
     let (listeners, admin) = control.block_on(endpoints::bind(config))?;
     let endpoints = Endpoints::of(&listeners, &admin)?;
+    let info = endpoints.api_info(config, DEFAULT_CLUSTER)?;
+    let (authority, settings_feed) = control::start_authority(control, config, &store, &info)?;
     let readiness = Readiness::new();
     control.spawn(Arc::clone(&readiness).watch(store, Arc::clone(&cluster)));
     control.spawn(admin::serve(admin, Arc::clone(&readiness), Arc::clone(telemetry)));
 
-    let settings = LiveSettings::new(Settings::of(&config.settings, &Values::new(), &Values::new()));
+    let settings = authority.live_settings();
     let shared = Shared {
         config: Arc::clone(config),
         telemetry: Arc::clone(telemetry),
         authenticator: Arc::new(Authenticator::new(records, settings, Arc::clone(telemetry))?),
         cluster,
-        api: Service::new(authority, endpoints.api_info(config, DEFAULT_CLUSTER)?),
+        api: Service::new(authority, info),
         acceptor: TlsAcceptor::from(server_config),
     };
     let mut workers = Workers::start(control, listeners, &Arc::new(shared))?;
     endpoints.publish(&config.data_dir)?;
     tracing::info!(listen = %endpoints.listen, admin = %endpoints.admin, "serving");
 
-    let outcome = control.block_on(wait_for_end(feed, &mut workers.ended));
+    let outcome = control.block_on(wait_for_end([records_feed, settings_feed], &mut workers.ended));
     readiness.drain();
     let drained = control.block_on(workers.drain(config.limits.drain_timeout));
     control.block_on(bookkeeping.finish());
@@ -144,7 +145,7 @@ fn run(control: &Runtime, config: &Arc<Config>, telemetry: &Arc<Telemetry>) -> R
 /// What is written down about requests after they have been answered.
 struct Bookkeeping {
     stop: watch::Sender<bool>,
-    usage: tokio::task::JoinHandle<()>,
+    usage: JoinHandle<()>,
 }
 
 impl Bookkeeping {
@@ -164,9 +165,9 @@ impl Bookkeeping {
     }
 }
 
-/// Waits for a signal to stop, or for the feed of changes or a worker to end, which they must not.
+/// Waits for a signal to stop, or for a feed of changes or a worker to end, which they must not.
 async fn wait_for_end(
-    feed: tokio::task::JoinHandle<()>,
+    [records_feed, settings_feed]: [JoinHandle<()>; 2],
     worker_ended: &mut mpsc::Receiver<()>,
 ) -> Result<(), ServeError> {
     let mut terminate = signal_stream(SignalKind::terminate())?;
@@ -174,7 +175,8 @@ async fn wait_for_end(
     tokio::select! {
         _ = terminate.recv() => Ok(()),
         _ = interrupt.recv() => Ok(()),
-        _ = feed => Err(ServeError::PartEnded("the feed of changes")),
+        _ = records_feed => Err(ServeError::PartEnded("the feed of changes")),
+        _ = settings_feed => Err(ServeError::PartEnded("the feed of settings")),
         _ = worker_ended.recv() => Err(ServeError::PartEnded("a worker")),
     }
 }

@@ -7,7 +7,6 @@ use utoipa::ToSchema;
 use crate::api::error::ApiError;
 use crate::authority::{AuthorityError, NewToken};
 use crate::identity::UserId;
-use crate::token::Ttl;
 
 /// What counts of a token as a client sends it. Name, kind, state and the like are ours to decide and are ignored.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -42,11 +41,11 @@ impl TryFrom<TokenRequest> for NewToken {
         }
         let owner = request.user_id.filter(|id| !id.is_empty());
         let owner = owner.map(|id| UserId::try_from(id.as_str()).map_err(|_| AuthorityError::ForAnotherUser));
-        let ttl = u64::try_from(request.ttl.unwrap_or(0)).map_err(|_| AuthorityError::TtlOutOfRange)?;
         Ok(Self {
             description: request.description.unwrap_or_default(),
-            ttl: Ttl(ttl),
+            ttl: request.ttl,
             owner: owner.transpose()?,
+            ..Self::default()
         })
     }
 }

@@ -17,7 +17,8 @@ use super::error::ApiError;
 use super::query::Query;
 use super::request::{By, Links, Named};
 use super::{Api, schema};
-use crate::authority::TokenScope;
+use crate::authority::AuthorityError;
+use crate::store::{MAX_PAGE, TokenFilter, TokenQuery, TokenSort};
 use crate::token::TokenName;
 
 /// Tokens: one's own, or with `?all=true` everybody's.
@@ -28,10 +29,15 @@ pub(super) async fn list(
     links: Links,
     query: Query,
 ) -> Result<Json<Collection<TokenObject>>, ApiError> {
-    let scope = if query.flag("all")? == Some(true) { TokenScope::All } else { TokenScope::Own };
     let administrator = api.is_administrator(&caller).await?;
-    let tokens = api.authority.tokens(&caller, scope).await?;
-    let data = tokens.iter().map(|token| TokenObject::new(&links, token, &caller)).collect();
+    let all = query.flag("all")? == Some(true);
+    if all && !administrator {
+        return Err(AuthorityError::NotAdministrator.into());
+    }
+    let filter = TokenFilter { owner: (!all).then(|| caller.id.clone()), ..TokenFilter::default() };
+    let asked = TokenQuery { filter, sort: TokenSort::CreatedAt, limit: MAX_PAGE, ..TokenQuery::default() };
+    let tokens = api.authority.tokens(&caller, asked).await?;
+    let data = tokens.items.iter().map(|token| TokenObject::new(&links, token, &caller)).collect();
     let listing = Listing { schema: &schema::TOKEN, links: &links, query: &query, administrator };
     listing.whole(data).map(Json)
 }

@@ -15,10 +15,11 @@ use super::body::JsonBody;
 use super::collection::{Collection, Listing};
 use super::error::ApiError;
 use super::query::Query;
-use super::request::{By, Client, Links, Named};
+use super::request::{By, Links, Named};
 use super::{Api, schema};
 use crate::authority::AuthorityError;
 use crate::identity::UserId;
+use crate::store::{MAX_PAGE, UserQuery};
 
 /// Users: all, for administrators; with `?me=true` the caller alone.
 #[utoipa::path(get, path = "/v3/users", responses((status = 200, body = Collection<UserObject>)))]
@@ -35,7 +36,7 @@ pub(super) async fn list(
             other => other,
         })?]
     } else {
-        api.authority.users(&caller).await?
+        api.authority.users(&caller, UserQuery { limit: MAX_PAGE, ..UserQuery::default() }).await?.items
     };
     let administrator = api.is_administrator(&caller).await?;
     let data = users.iter().map(|user| UserObject::new(&links, user, &caller)).collect();
@@ -55,7 +56,6 @@ pub(super) async fn list(
 pub(super) async fn post(
     State(api): State<Api>,
     By(caller): By,
-    Client(client): Client,
     links: Links,
     query: Query,
     body: JsonBody,
@@ -69,7 +69,7 @@ pub(super) async fn post(
         }
         Some("changepassword") => {
             let ChangePassword { current_password, new_password } = body.parse()?;
-            api.authority.change_password(&caller, client, current_password.0, new_password.0).await?;
+            api.authority.change_password(&caller, current_password.0, new_password.0, None).await?;
             Ok(StatusCode::OK.into_response())
         }
         Some(_) => Err(ApiError::action_not_available()),
@@ -129,7 +129,7 @@ pub(super) async fn act(
     match query.action()? {
         Some("setpassword") => {
             let SetPassword { new_password } = body.parse()?;
-            let user = api.authority.set_password(&caller, &id, new_password.0).await?;
+            let user = api.authority.set_password(&caller, &id, new_password.0, None).await?;
             Ok(Json(UserObject::new(&links, &user, &caller)))
         }
         Some(_) => Err(ApiError::action_not_available()),

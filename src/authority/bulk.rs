@@ -1,0 +1,113 @@
+//! Many tokens at once, chosen by a filter: deleting them, and making those shorter that exceed the maximum.
+
+use super::audit::Act;
+use super::issue::limits;
+use super::{Authority, AuthorityError, Caller};
+use crate::store::{self, Committed, MAX_BULK, TokenFilter, TokenQuery, Write};
+use crate::token::{TokenKind, TokenName, Ttl};
+
+/// What a bulk change did, or would do.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Bulk {
+    /// How many tokens.
+    pub count: u64,
+    /// The first of them by name, up to a hundred.
+    pub names: Vec<TokenName>,
+}
+
+impl Authority {
+    /// Deletes the tokens that `filter` lets through, but not the one the request came with: the caller's own, or
+    /// anybody's for an administrator. With `dry_run` only says which.
+    pub async fn delete_tokens(
+        &self,
+        caller: &Caller,
+        filter: TokenFilter,
+        dry_run: bool,
+    ) -> Result<Bulk, AuthorityError> {
+        let administrator = self.is_administrator(caller).await?;
+        if filter == TokenFilter::default() {
+            return Err(AuthorityError::FilterMissing);
+        }
+        let mut filter = TokenFilter { except: Some(caller.token.clone()), ..filter };
+        if !administrator {
+            if filter.owner.as_ref().is_some_and(|owner| *owner != caller.id) {
+                return Ok(Bulk::default());
+            }
+            filter.owner = Some(caller.id.clone());
+        }
+        if dry_run {
+            return self.preview(filter).await;
+        }
+        let act = Act::by(caller, "token.delete");
+        self.in_parts(filter, Write::DeleteTokens, &act, "by a filter").await
+    }
+
+    /// Makes the tokens that `filter` lets through and that live longer than the maximum live as long as that; for
+    /// administrators. Kinds that the maximum does not bound are left out. With `dry_run` only says which.
+    pub async fn shorten_tokens(
+        &self,
+        caller: &Caller,
+        filter: TokenFilter,
+        dry_run: bool,
+    ) -> Result<Bulk, AuthorityError> {
+        let act = Act::by(caller, "token.shorten");
+        let allowed = self.check_administrator(caller).await;
+        self.judged(&act, allowed).await?;
+        let max = limits(&self.settings()).max;
+        if max == Ttl(0) {
+            return Err(AuthorityError::NoMaximum);
+        }
+        let asked = |kind: &TokenKind| filter.kinds.is_empty() || filter.kinds.contains(kind);
+        let kinds: Vec<_> =
+            TokenKind::ALL.into_iter().filter(|kind| kind.rules().bounded).filter(asked).collect();
+        // No kinds at all would mean any.
+        if kinds.is_empty() {
+            return Ok(Bulk::default());
+        }
+        let filter = TokenFilter { kinds, exceeds: Some(max), ..filter };
+        if dry_run {
+            return self.preview(filter).await;
+        }
+        let message = format!("ttl {} ms, the maximum", max.0);
+        self.in_parts(filter, |part| Write::ShortenTokens(part, max), &act, &message).await
+    }
+
+    async fn preview(&self, filter: TokenFilter) -> Result<Bulk, AuthorityError> {
+        let count = self.store.count_tokens(filter.clone()).await?;
+        let query = TokenQuery { filter, limit: NAMES_SHOWN, ..TokenQuery::default() };
+        let names = self.store.tokens(query).await?.items.into_iter().map(|token| token.name).collect();
+        Ok(Bulk { count, names })
+    }
+
+    /// Part by part, so that other writes get their turn.
+    async fn in_parts(
+        &self,
+        filter: TokenFilter,
+        write: impl Fn(store::Bulk) -> Write,
+        act: &Act,
+        message: &str,
+    ) -> Result<Bulk, AuthorityError> {
+        let mut done = Bulk::default();
+        let mut after = None;
+        loop {
+            let part = store::Bulk { filter: filter.clone(), after, limit: MAX_BULK };
+            let committed = self.commit_to_many(write(part), act.clone(), message.to_owned()).await?;
+            done.add(&committed);
+            match committed.tokens.last() {
+                Some(last) => after = Some(last.clone()),
+                None => return Ok(done),
+            }
+        }
+    }
+}
+
+impl Bulk {
+    fn add(&mut self, committed: &Committed) {
+        self.count += u64::try_from(committed.count).unwrap_or(u64::MAX);
+        let room = usize::try_from(NAMES_SHOWN).unwrap_or(usize::MAX).saturating_sub(self.names.len());
+        self.names.extend(committed.tokens.iter().take(room).cloned());
+    }
+}
+
+/// Names in an answer.
+const NAMES_SHOWN: u32 = 100;

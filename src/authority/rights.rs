@@ -1,0 +1,117 @@
+//! Who may do what: read from the store at each act.
+
+use super::audit::Act;
+use super::{Authority, AuthorityError, Caller};
+use crate::token::{Maker, TokenKind, TokenName, TokenRecord};
+use crate::user::UserRecord;
+
+impl Authority {
+    /// The caller's user, as it is now and not as it was when the request was authenticated.
+    pub(super) async fn check_enabled(&self, caller: &Caller) -> Result<UserRecord, AuthorityError> {
+        let user = self.store.user(&caller.id).await?;
+        user.filter(|user| user.enabled).ok_or(AuthorityError::CallerGone)
+    }
+
+    pub(super) async fn is_administrator(&self, caller: &Caller) -> Result<bool, AuthorityError> {
+        Ok(self.check_enabled(caller).await?.admin)
+    }
+
+    pub(super) async fn check_administrator(&self, caller: &Caller) -> Result<(), AuthorityError> {
+        if self.is_administrator(caller).await? { Ok(()) } else { Err(AuthorityError::NotAdministrator) }
+    }
+
+    /// The caller's user, if its token may make others: one on a lease may not, as what it made would outlive it.
+    pub(super) async fn check_maker(&self, caller: &Caller) -> Result<UserRecord, AuthorityError> {
+        let user = self.check_enabled(caller).await?;
+        let token = self.store.token(&caller.token).await?.ok_or(AuthorityError::CallerGone)?;
+        if token.lease_until.is_some() { Err(AuthorityError::CallerOnLease) } else { Ok(user) }
+    }
+
+    /// A token that the caller may do `act` to: the caller's own, or anybody's for an administrator. Another's is not
+    /// found, as if there were none, and the attempt is written down.
+    pub(super) async fn token_within_reach(
+        &self,
+        caller: &Caller,
+        name: &TokenName,
+        act: &Act,
+    ) -> Result<TokenRecord, AuthorityError> {
+        let administrator = self.is_administrator(caller).await?;
+        let token = self.store.token(name).await?.ok_or(AuthorityError::NotFound)?;
+        if token.user_id != caller.id && !administrator {
+            let act = act.clone().on_user(&token.user_id);
+            self.refused(act, "the token is another user's".to_owned()).await;
+            return Err(AuthorityError::NotFound);
+        }
+        Ok(token)
+    }
+}
+
+/// Whether somebody may make a token of `kind`: an administrator or not, for themselves or not, on a lease or not.
+pub(super) fn check_kind(
+    kind: TokenKind,
+    administrator: bool,
+    for_self: bool,
+    lease: bool,
+) -> Result<(), AuthorityError> {
+    let maker = kind.rules().maker;
+    if lease && matches!(maker, Maker::Login | Maker::Owner) {
+        return Err(AuthorityError::NoLease(kind));
+    }
+    match maker {
+        Maker::Login => Err(AuthorityError::MadeByLogin(kind)),
+        Maker::Owner if for_self => Ok(()),
+        Maker::OwnerWithLease | Maker::Administrator if administrator => Ok(()),
+        Maker::OwnerWithLease if for_self && lease => Ok(()),
+        Maker::OwnerWithLease if for_self => Err(AuthorityError::LeaseRequired(kind)),
+        Maker::Owner | Maker::OwnerWithLease => Err(AuthorityError::ForAnotherUser),
+        Maker::Administrator => Err(AuthorityError::NotAdministrator),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A user for himself, for himself on a lease, for another, for another on a lease; then an administrator.
+    type Row = [&'static str; 8];
+
+    const LOGIN: Row = ["login", "no lease", "login", "no lease", "login", "no lease", "login", "no lease"];
+    const OWN: Row = ["yes", "no lease", "self only", "no lease", "yes", "no lease", "self only", "no lease"];
+    const LEASED: Row = ["lease", "yes", "self only", "self only", "yes", "yes", "yes", "yes"];
+    const ADMIN: Row = ["admin", "admin", "admin", "admin", "yes", "yes", "yes", "yes"];
+
+    #[test]
+    fn who_may_make_which_kind_for_whom() {
+        use AuthorityError as E;
+        let name = |answer: Result<(), E>| match answer {
+            Ok(()) => "yes",
+            Err(E::MadeByLogin(_)) => "login",
+            Err(E::ForAnotherUser) => "self only",
+            Err(E::LeaseRequired(_)) => "lease",
+            Err(E::NoLease(_)) => "no lease",
+            Err(E::NotAdministrator) => "admin",
+            Err(other) => panic!("{other}"),
+        };
+        for (kind, row) in [
+            (TokenKind::Session, LOGIN),
+            (TokenKind::ApiKey, OWN),
+            (TokenKind::Kubeconfig, OWN),
+            (TokenKind::KubectlShell, LEASED),
+            (TokenKind::Compose, LEASED),
+            (TokenKind::Helm, LEASED),
+            (TokenKind::DrainNode, LEASED),
+            (TokenKind::Agent, ADMIN),
+            (TokenKind::Telemetry, ADMIN),
+        ] {
+            let mut answers = Vec::new();
+            for administrator in [false, true] {
+                for for_self in [true, false] {
+                    for lease in [false, true] {
+                        answers.push(name(check_kind(kind, administrator, for_self, lease)));
+                    }
+                }
+            }
+            assert_eq!(answers, row, "{kind:?}");
+        }
+    }
+}
