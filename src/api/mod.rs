@@ -32,8 +32,10 @@ use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
-use http::header::{CACHE_CONTROL, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
-use http::{HeaderMap, StatusCode};
+use http::header::{
+    AUTHORIZATION, CACHE_CONTROL, HeaderName, HeaderValue, SEC_WEBSOCKET_PROTOCOL, X_CONTENT_TYPE_OPTIONS,
+};
+use http::{HeaderMap, Method, StatusCode, Uri};
 
 pub use service::{ApiBody, Service};
 pub use session::session_cookies;
@@ -81,6 +83,13 @@ pub fn owns(path: &str) -> bool {
         |root: &str| path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     ["/v3", "/ui", "/v3-public", "/v1-public"].into_iter().any(below)
         || ["/ping", "/v1", "/v1/", "/v1/logout"].contains(&path)
+}
+
+/// Whether this is a browser without a credential at the front door. The cluster, whose path it is, would refuse it; the
+/// pages show it the way in.
+pub fn is_visit(method: &Method, uri: &Uri, headers: &HeaderMap) -> bool {
+    let bare = !headers.contains_key(AUTHORIZATION) && !headers.contains_key(SEC_WEBSOCKET_PROTOCOL);
+    method == Method::GET && uri.path() == "/" && bare && view::accepts_html(headers)
 }
 
 impl Api {

@@ -25,13 +25,14 @@ pub(super) struct Dispatch {
     pub(super) control: Handle,
 }
 
-/// Serves one request. The raw path decides; nothing is decoded before.
+/// Serves one request. The raw path decides; nothing is decoded before. `/` alone has two owners.
 pub(super) async fn dispatch(
     dispatch: &Dispatch,
     client: &Arc<Client>,
     request: Request<Incoming>,
 ) -> Response<GateBody> {
-    if api::owns(request.uri().path()) {
+    let (method, uri, headers) = (request.method(), request.uri(), request.headers());
+    if api::owns(uri.path()) || api::is_visit(method, uri, headers) {
         Box::pin(serve_api(dispatch, client, request)).await
     } else {
         proxy::handle(&dispatch.gate, client, request).await

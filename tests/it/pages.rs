@@ -140,6 +140,81 @@ async fn a_person_logs_in_lists_opens_makes_and_deletes_without_a_script() {
 }
 
 #[tokio::test]
+async fn the_front_door_leads_a_browser_in_and_everybody_else_to_the_cluster() {
+    let rig = Rig::start().await;
+    let alice = rig.account("alice", &[]).await;
+    let mut browser = Browser::new(&rig);
+    for path in ["/", "/ui", "/ui/"] {
+        let response = browser.get(path).await;
+        assert_eq!((response.status, response.header("location")), (303, Some("/v3/tokens")), "{path}");
+    }
+    assert_eq!(browser.request("GET", "/", &[], "").await.status, 401);
+    assert_eq!(browser.request("POST", "/", &[HTML], "").await.status, 401);
+    assert_eq!(browser.get("//").await.status, 401);
+    let authorization = alice.authorization();
+    let lines = [("Authorization", authorization.as_str()), HTML];
+    assert_eq!(browser.request("GET", "/", &lines, "").await.status, 200);
+    assert_eq!(rig.stub.seen().len(), 1);
+    let page = browser.get("/ui/logout").await;
+    assert_eq!(page.status, 405);
+    assert!(page.text().contains("This address takes no such request."));
+    assert!(browser.get("/ui/nothing").await.text().contains("Not found."));
+}
+
+#[tokio::test]
+async fn a_person_changes_the_password_and_says_what_ends_with_it() {
+    let rig = Rig::start().await;
+    let alice = rig.account("alice", &[]).await;
+    let mut browser = Browser::new(&rig);
+    assert_eq!(browser.get("/ui/password").await.header("location"), Some("/ui/login?next=%2Fui%2Fpassword"));
+    let mut browser = Browser::of(&rig, &alice).await;
+    let page = browser.get("/ui/password").await.text();
+    for choice in ["Keep them all", "End my other sessions", "End all my tokens"] {
+        assert!(page.contains(choice), "{choice}");
+    }
+    let new = "a new pässword of alice";
+    rig.gate.keep_secret(new);
+    let refused = |current: &'static str, again: &'static str| {
+        vec![("currentPassword", current), ("newPassword", new), ("again", again)]
+    };
+    for fields in [refused("wrong", new), refused("wrong", "another")] {
+        let page = browser.send("/ui/password", &fields).await;
+        assert_eq!(page.status, 422);
+        assert!(page.text().contains("role=\"alert\"") && !page.text().contains(new));
+    }
+    let fields = [("currentPassword", alice.password.as_str()), ("newPassword", new), ("again", new)];
+    let done = browser.send("/ui/password", &fields).await;
+    assert_eq!((done.status, done.header("location")), (303, Some("/ui/password?_done=password")));
+    let mut again = Browser::new(&rig);
+    again.get("/ui/login").await;
+    let response = again.send("/ui/login", &[("username", "alice"), ("password", new)]).await;
+    assert_eq!(response.status, 303);
+    rig.gate.keep_secret(again.cookies["R_SESS"].split_once(':').unwrap().1);
+}
+
+#[tokio::test]
+async fn a_kubeconfig_is_shown_or_kept_as_a_file() {
+    let rig = Rig::start().await;
+    let alice = rig.account("alice", &[]).await;
+    let mut browser = Browser::of(&rig, &alice).await;
+    let clusters = rig.api("GET", "/v3/clusters", &alice.bearer, &Value::Null).await.json();
+    let path = format!("/v3/clusters/{}", clusters["data"][0]["id"].as_str().unwrap());
+    let target = format!("{path}?action=generateKubeconfig");
+    assert!(browser.get(&path).await.text().contains("Download a kubeconfig"));
+    for (how, kind) in [("page", "text/html; charset=utf-8"), ("file", "application/yaml")] {
+        let answer = browser.send(&target, &[("_as", how)]).await;
+        assert_eq!((answer.status, answer.header("content-type")), (200, Some(kind)));
+        let text = answer.text();
+        let bearer = text.lines().find_map(|line| line.trim().strip_prefix("token: ")).unwrap();
+        let key = bearer.trim_matches(['"', '\'']).replace("&#34;", "").replace("&quot;", "");
+        rig.gate.keep_secret(key.split_once(':').unwrap().1);
+        let attached =
+            answer.header("content-disposition").is_some_and(|value| value.starts_with("attachment"));
+        assert_eq!(attached, how == "file");
+    }
+}
+
+#[tokio::test]
 async fn logging_out_ends_the_session_and_its_cookies() {
     let rig = Rig::start().await;
     let alice = rig.account("alice", &[]).await;

@@ -5,8 +5,8 @@ use serde_json::Value;
 use super::form::{Form, FormData, Given, Input, Purpose};
 use super::page::{CollectionPage, Column, Notice, Visitor, plural_label};
 use super::resource::{Place, Refused, link};
-use super::target;
 use super::text::{Cell, Link, local, path_of};
+use super::{settings, target};
 use crate::api::schema::Schema;
 
 pub(super) fn page(
@@ -56,7 +56,9 @@ fn forms(
         creatable.then(|| Form::of(Purpose::Create, "create", schema.fields, given("create"))).flatten();
     let create = create
         .map(|form| Form { title: "Create".to_owned(), action: place.path.clone(), ..form }.button("Create"));
-    create.into_iter().collect()
+    let several =
+        (schema.id == "setting").then(|| settings::form(place, json, sent(refused, "set"))).flatten();
+    create.into_iter().chain(several).collect()
 }
 
 /// What was sent by the form of this name, if it was the one that was refused.

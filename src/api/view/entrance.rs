@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::form::FormData;
 use super::page::{AgainPage, LoginPage, Notice, PasswordPage, Revocation, Visitor, see_other};
 use super::resource::{comes_from_elsewhere, log_in_first, refusal};
+use super::text::Link;
 use super::{View, own_parameter};
 use crate::api::body::form_body;
 use crate::api::error::ApiError;
@@ -59,7 +60,7 @@ pub(super) async fn log_in(State(view): State<View>, request: Request) -> Result
         username: username.clone(),
         password: Secret::new(text("password")),
         purpose: LoginPurpose::Session,
-        description: "page".to_owned(),
+        description: "browser".to_owned(),
         client: client_of(&parts.extensions),
     };
     match view.api.authority.login(login).await {
@@ -150,7 +151,21 @@ pub(super) async fn change_password(
     if !reply.status.is_success() {
         return refuse(reply.status, reply.message());
     }
-    Ok(see_other("/ui/password?_done=password"))
+    if revoke != ALL {
+        return Ok(see_other("/ui/password?_done=password"));
+    }
+    let mut response = see_other("/ui/login?_done=password");
+    session::end(response.headers_mut())?;
+    Ok(response)
+}
+
+/// Any other method on the paths here.
+pub(super) async fn refuse_method(State(view): State<View>, request: Request) -> Result<Response, ApiError> {
+    let (parts, _) = request.into_parts();
+    let visitor = Visitor::of(&view.api, &parts).await?;
+    let status = StatusCode::METHOD_NOT_ALLOWED;
+    let back = Link { href: HOME.to_owned(), label: "Tokens".to_owned() };
+    Ok(visitor.say(&parts.uri, status, "This address takes no such request.".to_owned(), Some(back)))
 }
 
 async fn visit(view: &View, request: Request) -> Result<(Parts, Visitor), ApiError> {
@@ -197,6 +212,9 @@ fn own_path(next: Option<String>) -> String {
 
 const HOME: &str = "/v3/tokens";
 
+/// The revocation that ends the session as well which asks for it.
+const ALL: &str = "all";
+
 const STALE: &str = "This form is too old, or it was not sent by a page of this server. Try again.";
 
 /// The choices beside a new password.
@@ -204,13 +222,14 @@ const REVOCATIONS: [Revocation; 3] = [
     Revocation { value: "", label: "Keep them all", hint: "Every session, key and kubeconfig stays good." },
     Revocation {
         value: "sessions",
-        label: "End my sessions",
-        hint: "Ends every login, in browsers and on the command line. Keys and kubeconfigs stay good.",
+        label: "End my other sessions",
+        hint: "Ends every other login, in browsers and on the command line. Keys and kubeconfigs stay good.",
     },
     Revocation {
-        value: "all",
+        value: ALL,
         label: "End all my tokens",
-        hint: "Ends every session, key and kubeconfig: whatever uses one of them is refused from then on.",
+        hint: "Ends every session, this one too, and every key and kubeconfig: whatever uses one of them is refused \
+               from then on.",
     },
 ];
 

@@ -32,7 +32,7 @@ pub(super) struct Button {
 /// One control with its label.
 pub(super) struct Input {
     pub(super) id: String,
-    pub(super) name: &'static str,
+    pub(super) name: String,
     pub(super) hint: String,
     pub(super) kind: InputKind,
     pub(super) value: String,
@@ -52,6 +52,8 @@ pub(super) enum InputKind {
     Choice,
     /// One value a line.
     Lines,
+    /// A text of many lines.
+    LongText,
 }
 
 /// One of the values of an [`InputKind::Choice`].
@@ -144,7 +146,7 @@ impl Input {
         };
         Some(Self {
             id: format!("{prefix}-{}", field.name),
-            name: field.name,
+            name: field.name.to_owned(),
             hint: hint(field, kind),
             kind,
             value,
@@ -162,7 +164,7 @@ impl Input {
         let hint = if filter.kind == "date" { "2026-01-31T00:00:00Z" } else { "" };
         Self {
             id: format!("filter-{}", filter.name),
-            name: filter.name,
+            name: filter.name.to_owned(),
             hint: hint.to_owned(),
             kind,
             value,
@@ -174,7 +176,7 @@ impl Input {
 }
 
 impl Choice {
-    fn of(value: &str) -> Self {
+    pub(super) fn of(value: &str) -> Self {
         Self { value: value.to_owned(), label: value.to_owned() }
     }
 }
@@ -250,7 +252,8 @@ impl FormData {
         let Some(sent) = self.get(field.name) else { return Ok(None) };
         let Some(kind) = InputKind::of(field) else { return Ok(None) };
         let empty = if kind == InputKind::Password { sent.is_empty() } else { sent.trim().is_empty() };
-        let can_be_emptied = purpose == Purpose::Update && matches!(kind, InputKind::Lines | InputKind::Text);
+        let can_be_emptied = purpose == Purpose::Update
+            && matches!(kind, InputKind::Lines | InputKind::Text | InputKind::LongText);
         if empty && !can_be_emptied {
             return Ok(None);
         }
@@ -261,7 +264,9 @@ impl FormData {
             InputKind::Lines => {
                 sent.lines().map(str::trim).filter(|line| !line.is_empty()).map(Value::from).collect()
             }
-            InputKind::Choice | InputKind::Password | InputKind::Text => sent.into(),
+            InputKind::Choice | InputKind::Password => sent.into(),
+            // Browsers end lines as networks do.
+            InputKind::Text | InputKind::LongText => sent.replace("\r\n", "\n").into(),
         }))
     }
 

@@ -9,6 +9,7 @@ mod form;
 mod object;
 mod page;
 mod resource;
+mod settings;
 mod submit;
 #[cfg(test)]
 mod tests;
@@ -40,6 +41,7 @@ struct View {
 /// The pages, and behind them `json`, which answers everybody who asks for no page.
 pub(super) fn router(api: Api, json: Router) -> Router {
     Router::new()
+        .route("/", get(entrance::home))
         .route("/ui", get(entrance::home))
         .route("/ui/", get(entrance::home))
         .route("/ui/login", get(entrance::show_login).post(entrance::log_in))
@@ -51,6 +53,7 @@ pub(super) fn router(api: Api, json: Router) -> Router {
         )
         .route("/ui/icon.svg", get(async || page::file("image/svg+xml", include_str!("icon.svg"))))
         .fallback(browse)
+        .method_not_allowed_fallback(entrance::refuse_method)
         .with_state(View { api, json })
 }
 
@@ -148,12 +151,19 @@ fn wants_page(uri: &Uri, headers: &HeaderMap) -> bool {
     let format = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes())
         .find(|(name, _)| name == "_format")
         .map(|(_, value)| value.into_owned());
-    let below = uri.path() == "/v3" || uri.path().starts_with("/v3/");
-    // What describes the API to programs is no resource.
-    let is_resource = below && uri.path() != "/v3/openapi.json";
-    if !is_resource || format.is_some_and(|format| format != "html") {
+    let path = uri.path();
+    let below =
+        |root| path.strip_prefix(root).is_some_and(|rest: &str| rest.is_empty() || rest.starts_with('/'));
+    // What describes the API to programs is no page.
+    let may_be_page = (below("/v3") || below("/ui")) && path != "/v3/openapi.json";
+    if !may_be_page || format.is_some_and(|format| format != "html") {
         return false;
     }
+    accepts_html(headers)
+}
+
+/// Whether HTML is liked better than JSON.
+pub(super) fn accepts_html(headers: &HeaderMap) -> bool {
     let lines = headers.get_all(ACCEPT).iter().filter_map(|line| line.to_str().ok());
     let ranges: Vec<_> = lines.flat_map(|line| line.split(',')).map(media_range).collect();
     let best = |kind: &str| {

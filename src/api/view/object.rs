@@ -10,6 +10,7 @@ use super::page::{
     Notice, ObjectPage, Progress, Question, QuestionPage, Row, Visitor, plural_label, see_other,
 };
 use super::resource::{Place, Refused, link};
+use super::settings;
 use super::text::{Cell, Link, text};
 use crate::api::schema::{self, Schema};
 
@@ -72,8 +73,8 @@ pub(super) fn rows(schema: Option<&Schema>, json: &Value) -> Vec<Row> {
     let Some(object) = json.as_object() else { return Vec::new() };
     let fields = schema.map(|schema| schema.fields).unwrap_or_default();
     let known = fields.iter().filter_map(|field| {
-        let value = object.get(field.name)?;
-        Some(Row { name: field.name.to_owned(), cell: Cell::of(Some(field), field.name, value) })
+        let cell = Cell::of(Some(field), field.name, object.get(field.name)?);
+        Some(Row { name: field.name.to_owned(), cell: cell.or("none") })
     });
     let unknown = object.iter().filter(|(name, value)| {
         !fields.iter().any(|field| field.name == name.as_str())
@@ -112,7 +113,13 @@ fn edit(
     let editable = schema.filter(|schema| link(json, "links", "update").is_some() && schema.id != "feature");
     let Some(schema) = editable else { return Vec::new() };
     let given = Given { data: sent(refused, "edit"), object: Some(json) };
-    let Some(form) = Form::of(Purpose::Update, "edit", schema.fields, given) else { return Vec::new() };
+    let Some(mut form) = Form::of(Purpose::Update, "edit", schema.fields, given) else { return Vec::new() };
+    if schema.id == "setting" {
+        for input in &mut form.inputs {
+            settings::suit(input, json);
+            input.hint = settings::hint(json);
+        }
+    }
     let put = |form| Form { action: place.path.clone(), method: Some("PUT"), ..form };
     let edit = Form { title: "Edit".to_owned(), open: form.open || schema.id == "setting", ..put(form) };
     let mut forms = vec![edit.button("Save")];

@@ -5,12 +5,13 @@ use axum::response::{IntoResponse as _, Response};
 use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, HeaderMap, HeaderValue, WARNING};
 use http::request::Parts;
 use http::{Method, StatusCode};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::form::{Form, FormData, Purpose};
 use super::object::rows;
 use super::page::{Notice, OncePage, QuestionPage, Visitor, seal, see_other};
 use super::resource::{Place, Refused, back, link, refusal, show_to};
+use super::settings;
 use super::text::{Link, path_of, text};
 use super::{Reply, View, api_query, target};
 use crate::api::body::form_body;
@@ -56,7 +57,7 @@ async fn carry_out(
         Err(error) => return refused(view, parts, visitor, &order, error.status(), &error.to_string()).await,
     };
     // A form that changes nothing has nothing to ask for.
-    if order.method == Method::PUT
+    if (order.method == Method::PUT || order.sets_settings())
         && body.as_ref().is_some_and(|body| *body == Value::Object(serde_json::Map::default()))
     {
         return Ok(see_other(&format!("{}?_done=unchanged", order.place.path)));
@@ -112,9 +113,19 @@ impl<'a> Order<'a> {
             let current = view.ask(parts, Method::GET, &self.place.path, None).await?.json();
             return Ok(json(Purpose::Update, fields, current.as_ref()));
         }
+        if self.sets_settings() {
+            let current =
+                view.ask(parts, Method::GET, &self.place.path, None).await?.json().unwrap_or_default();
+            return Ok(Ok(Some(settings::changes(self.data, &current).unwrap_or_else(|| json!({})))));
+        }
         let Some(action) = &self.action else { return Ok(json(Purpose::Create, fields, None)) };
         let input = self.input(action);
         Ok(if input.is_empty() { Ok(None) } else { json(Purpose::Create, input, None) })
+    }
+
+    fn sets_settings(&self) -> bool {
+        self.action.as_deref() == Some("set")
+            && self.place.schema.is_some_and(|schema| schema.id == "setting")
     }
 
     /// The fields that an action takes.
@@ -128,7 +139,7 @@ impl<'a> Order<'a> {
     /// Which form of its page it is; empty for one that is on a page of its own.
     fn form(&self) -> &str {
         match (&self.action, &self.method) {
-            (Some(action), _) if self.place.is_one => action,
+            (Some(action), _) if self.place.is_one || self.sets_settings() => action,
             (None, &Method::POST) => "create",
             (None, &Method::PUT) => "edit",
             _ => "",

@@ -29,6 +29,9 @@ impl Cell {
             ("ttl", Some(millis)) => duration(millis),
             _ => text(value),
         };
+        if text.is_empty() && matches!(name, "expiresAt" | "lastUsedAt") {
+            return Self { text: "never".to_owned(), href: None, is_time: false };
+        }
         let referred = kind.strip_prefix("reference[").and_then(|rest| rest.strip_suffix(']'));
         let plural = referred.and_then(plural_of).filter(|_| !text.is_empty());
         Self {
@@ -36,6 +39,11 @@ impl Cell {
             is_time: kind == "date" && !text.is_empty(),
             text,
         }
+    }
+
+    /// The cell, or `text` if there is nothing in it.
+    pub(super) fn or(self, text: &str) -> Self {
+        if self.text.is_empty() { Self { text: text.to_owned(), ..self } } else { self }
     }
 
     pub(super) fn link(text: impl Into<String>, href: impl Into<String>) -> Self {
