@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::directory::Directory;
 use crate::stub::{Answer, Request, Stub, json as answer};
+use crate::terminal::Terminal;
 
 /// What a command did.
 #[derive(Debug)]
@@ -77,6 +78,13 @@ impl User {
 }
 
 impl User {
+    /// A command, with its redirections, on a terminal of its own.
+    pub(crate) fn on_terminal(&self, command_line: &str, environment: &[(&str, &str)]) -> Terminal {
+        let mut script = self.command("script");
+        script.envs(environment.iter().copied());
+        Terminal::start(script, command_line)
+    }
+
     /// A program with this user's home and nothing else in the environment.
     pub(crate) fn command(&self, program: &str) -> Command {
         let mut command = Command::new(program);

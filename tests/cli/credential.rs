@@ -225,11 +225,7 @@ fn credential_on_terminal(
     interactive: bool,
 ) -> Terminal {
     let command = format!("{PROGRAM} credential --server={} {more} > given", stub.url());
-    Terminal::start(
-        user,
-        &command,
-        &[("KUBERNETES_EXEC_INFO", &exec_info(version, interactive, &stub.ca_pem))],
-    )
+    user.on_terminal(&command, &[("KUBERNETES_EXEC_INFO", &exec_info(version, interactive, &stub.ca_pem))])
 }
 
 fn log_in(user: &User, stub: &Stub) {

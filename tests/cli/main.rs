@@ -20,6 +20,7 @@ mod session;
 mod settings;
 mod shell;
 mod stub;
+#[path = "../support/terminal.rs"]
 mod terminal;
 mod tokens;
 mod users;

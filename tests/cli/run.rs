@@ -11,7 +11,6 @@ use serde_json::{Value, json};
 
 use crate::command::{Outcome, PROGRAM, SESSION, User, stub_with};
 use crate::stub::{Stub, error, json as answer};
-use crate::terminal::Terminal;
 
 const TOKEN: &str = "helm-token-user-bcdfgbcdfg:zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz";
 const DELETED: &str = "DELETE /v3/tokens/helm-token-user-bcdfgbcdfg";
@@ -126,7 +125,7 @@ fn the_keyboards_interrupt_reaches_the_command_once() {
     let user = User::logged_in(&stub);
     let script = "trap \"echo interrupted\" INT; echo ready; while [ ! -e stop ]; do sleep 0.02; done";
     let command = format!("{PROGRAM} run --kind helm-token -- sh -c '{script}'");
-    let mut terminal = Terminal::start(&user, &command, &[]);
+    let mut terminal = user.on_terminal(&command, &[]);
     assert!(terminal.shows("ready"));
     terminal.type_line("\u{3}");
     assert!(terminal.shows("interrupted"));

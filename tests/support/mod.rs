@@ -11,6 +11,7 @@ pub(crate) mod gate;
 pub(crate) mod message;
 pub(crate) mod rig;
 pub(crate) mod stub;
+pub(crate) mod terminal;
 pub(crate) mod wire;
 
 use std::time::Duration;

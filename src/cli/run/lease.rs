@@ -49,7 +49,7 @@ impl Lease {
             let renewed = tokio::task::spawn_blocking(move || lease.renew()).await;
             match renewed {
                 Ok(Ok(())) => told = false,
-                Ok(Err(CliError::Refused { status: 404, .. })) => {
+                Ok(Err(CliError::Refused { status: 404 | 422, .. })) => {
                     output::remark(&format!(
                         "The token {} is gone: the command is refused from now on.",
                         self.name

@@ -1,11 +1,9 @@
 //! Somebody at a terminal: what they see, and what they type when they see it.
 
 use std::io::{Read, Write};
-use std::process::{Child, ChildStdin, Command};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
-
-use crate::command::User;
 
 /// A command, with its redirections, on a terminal of its own, which `script` of util-linux makes.
 pub(crate) struct Terminal {
@@ -17,12 +15,12 @@ pub(crate) struct Terminal {
 }
 
 impl Terminal {
-    pub(crate) fn start(user: &User, command_line: &str, environment: &[(&str, &str)]) -> Self {
-        let mut command = user.command("script");
+    /// `script` is a command that runs `script`, in the directory and the environment of whoever is at the terminal.
+    pub(crate) fn start(mut script: Command, command_line: &str) -> Self {
         let named = format!("tty; exec {command_line}");
-        command.args(["--quiet", "--return", "--command", &named, "/dev/null"]);
-        command.env("SHELL", "/bin/sh").envs(environment.iter().copied());
-        let mut child = command.spawn().unwrap();
+        script.args(["--quiet", "--return", "--command", &named, "/dev/null"]).env("SHELL", "/bin/sh");
+        script.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = script.spawn().unwrap();
         let keyboard = child.stdin.take().unwrap();
         let mut output = child.stdout.take().unwrap();
         let (sender, screen) = channel();
