@@ -28,6 +28,7 @@ mod identity;
 mod last_use;
 mod limits;
 mod methods;
+mod page_safety;
 mod pages;
 mod passthrough;
 mod paths;
