@@ -205,6 +205,9 @@ impl From<StoreError> for AuthorityError {
             StoreError::ForeignMarker => Self::ForeignMarker,
             StoreError::Exists
             | StoreError::HashingIsOn
+            | StoreError::Backup(_)
+            | StoreError::JournalInUse
+            | StoreError::NoRandomness
             | StoreError::Corrupt { .. }
             | StoreError::NewerSchema { .. }
             | StoreError::InUse(_)

@@ -4,6 +4,8 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::backup::BackupError;
+
 /// Why the store did not do what it was asked.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
@@ -37,6 +39,15 @@ pub enum StoreError {
     /// Hashing of tokens is on, which can't be undone.
     #[error("token-hashing is on in this store and can't be turned off")]
     HashingIsOn,
+    /// Hashing was not turned on: without a copy of the store, nothing is changed that can't be undone.
+    #[error("no backup could be made")]
+    Backup(#[source] Box<BackupError>),
+    /// Keys are hashed, but somebody who reads keeps what they were in the journal. It is tried again at the next start.
+    #[error("the database's journal is in use by another program")]
+    JournalInUse,
+    /// The operating system has no random bytes.
+    #[error("no random bytes")]
+    NoRandomness,
     /// A stored row can't be what we wrote; it is not used.
     #[error("stored {row} is corrupt: {reason}")]
     Corrupt {

@@ -5,6 +5,7 @@
 //! is in trouble. Futures may be awaited on any tokio runtime with a timer; no database work happens on its threads.
 
 mod audit;
+mod backup;
 mod effect;
 mod error;
 mod feed;
@@ -12,6 +13,7 @@ mod hashing;
 mod page;
 mod query;
 mod reader;
+mod restore;
 mod rows;
 mod schema;
 mod settings;
@@ -24,7 +26,7 @@ mod users;
 mod write;
 mod writer;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -34,11 +36,14 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 pub use audit::{AuditEvent, AuditFilter, AuditOutcome, AuditQuery, AuditRecord};
+pub use backup::{BackupError, Progress, backup};
 pub use effect::Committed;
 pub use error::{Outage, StoreError};
 pub use feed::{Change, ChangeFeed, Delivery};
+pub use hashing::{HashingState, HashingStatus};
 pub use page::{MAX_PAGE, Marker, MarkerError, Page};
 pub use query::{TokenFilter, TokenQuery, TokenSort, UserFilter, UserQuery};
+pub use restore::restore;
 pub use settings::StoredSetting;
 pub use tokens::{Bulk, Insertion, MAX_BULK, TokenUpdate, Usage};
 pub use users::{Revoke, UserUpdate};
@@ -56,6 +61,7 @@ pub struct Store {
     writes: mpsc::Sender<writer::Job>,
     reads: mpsc::Sender<reader::Job>,
     feeds: Arc<Feeds>,
+    hashing: hashing::Status,
 }
 
 impl Store {
@@ -75,6 +81,7 @@ impl Store {
         let path = schema::prepare_files(dir)?;
         let lock = schema::lock(dir, patience)?;
         let connection = schema::open_writer(&path, first_start_hashing)?;
+        let hashing = hashing::Status::load(&connection)?;
         let feeds = Arc::new(Feeds::default());
         let (writes, write_queue) = mpsc::channel(WRITE_QUEUE);
         let (reads, read_queue) = mpsc::channel(READ_QUEUE);
@@ -83,9 +90,9 @@ impl Store {
             let (connection, queue) = (schema::open_reader(&path)?, Arc::clone(&read_queue));
             spawn(&format!("store-reader-{number}"), dir, move || reader::run(&connection, &queue))?;
         }
-        let publisher = Arc::clone(&feeds);
-        spawn("store-writer", dir, move || writer::run(connection, write_queue, &publisher, lock))?;
-        Ok(Self { writes, reads, feeds })
+        let work = writer::Writer::new(connection, Arc::clone(&feeds), hashing.clone(), lock);
+        spawn("store-writer", dir, move || work.run(write_queue))?;
+        Ok(Self { writes, reads, feeds, hashing })
     }
 
     /// Every change from now on, in commit order. Whoever subscribes must keep reading, as writes wait for it, and must
@@ -158,6 +165,26 @@ impl Store {
         self.write(Request { write: None, event: Some(event) }).await.map(|_| ())
     }
 
+    /// Whether keys are stored hashed, and how far it is if they are about to be.
+    pub fn token_hashing(&self) -> HashingStatus {
+        self.hashing.get()
+    }
+
+    /// Turns hashing of tokens on, for good: copies the store to `backup`, outside of the data directory, hashes every
+    /// key, and removes the keys from every file of the store. `event` is written with the hashes. Returns when all of
+    /// that is done; it is done whether or not somebody waits, and other writes wait for it.
+    pub async fn enable_token_hashing(
+        &self,
+        backup: PathBuf,
+        event: Option<AuditEvent>,
+    ) -> Result<(), StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let job = writer::Job::EnableHashing(hashing::Order { backup, event, reply });
+        let closed = || StoreError::Unreachable(Outage::Closed);
+        self.writes.send(job).await.map_err(|_| closed())?;
+        answer.await.unwrap_or_else(|_| Err(closed()))
+    }
+
     /// Whether the store answers reads and still has its writer.
     pub async fn check(&self) -> Result<(), StoreError> {
         if self.writes.is_closed() {
@@ -182,7 +209,7 @@ impl Store {
 
     async fn write(&self, request: Request) -> Result<Committed, StoreError> {
         let (reply, answer) = oneshot::channel();
-        ask(WRITE_TIMEOUT, &self.writes, (request, reply), answer).await
+        ask(WRITE_TIMEOUT, &self.writes, writer::Job::Write(request, reply), answer).await
     }
 }
 
@@ -217,6 +244,9 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a new process waits for the old one to let go of the store.
 const PREDECESSOR_PATIENCE: Duration = Duration::from_secs(5);
+
+/// In the data directory.
+const DATABASE_FILE: &str = "portcullis.db";
 
 const READERS: usize = 2;
 const READ_QUEUE: usize = 4096;

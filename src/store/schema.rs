@@ -10,21 +10,27 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::{StoreError, hashing};
+use super::{DATABASE_FILE, StoreError, hashing};
 
 /// Makes `dir` (0700) and the database in it (0600), and returns the database's path.
 pub(super) fn prepare_files(dir: &Path) -> Result<PathBuf, StoreError> {
+    prepare_directory(dir)?;
+    let path = dir.join(DATABASE_FILE);
+    // SQLite gives its journal files the mode of the database, so the database must have ours before it opens.
+    let file = open_private(&path)?;
+    file.set_permissions(Permissions::from_mode(0o600)).map_err(|error| open_error(&path, error))?;
+    Ok(path)
+}
+
+/// Makes `dir` (0700).
+pub(super) fn prepare_directory(dir: &Path) -> Result<(), StoreError> {
     DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|error| open_error(dir, error))?;
     // A directory that was there before stays as it is: it may be the operator's, or all of /tmp.
     let mode = dir.metadata().map_err(|error| open_error(dir, error))?.permissions().mode();
     if mode & 0o002 != 0 {
         tracing::warn!(dir = %dir.display(), "everybody can replace files in the data directory");
     }
-    let path = dir.join("portcullis.db");
-    // SQLite gives its journal files the mode of the database, so the database must have ours before it opens.
-    let file = open_private(&path)?;
-    file.set_permissions(Permissions::from_mode(0o600)).map_err(|error| open_error(&path, error))?;
-    Ok(path)
+    Ok(())
 }
 
 /// Takes the store for this process, waiting up to `patience` for a predecessor to finish. Held while the file is open.
@@ -55,6 +61,10 @@ pub(super) fn open_writer(path: &Path, first_start_hashing: Option<bool>) -> Res
     // What is deleted is overwritten, or keys and hashes would stay in the file for who reads the disk.
     connection.pragma_update(None, "secure_delete", true)?;
     migrate(&mut connection, first_start_hashing)?;
+    if let Err(error) = hashing::scrub(&connection) {
+        // Every key is hashed: that is no reason not to serve.
+        tracing::error!(error = &error as &dyn std::error::Error, "what keys were is still in the files");
+    }
     Ok(connection)
 }
 
@@ -72,13 +82,8 @@ fn migrate(connection: &mut Connection, first_start_hashing: Option<bool>) -> Re
     transaction.execute_batch(
         "CREATE TABLE IF NOT EXISTS schema_migrations (version INTEGER PRIMARY KEY, applied_at INTEGER NOT NULL) STRICT",
     )?;
-    let found: i64 =
-        transaction
-            .query_row("SELECT coalesce(max(version), 0) FROM schema_migrations", [], |row| row.get(0))?;
-    let known = MIGRATIONS.last().map_or(0, |(version, _)| *version);
-    if found > known {
-        return Err(StoreError::NewerSchema { found, known });
-    }
+    let found = version(&transaction)?;
+    check_version(found)?;
     for (version, sql) in MIGRATIONS.iter().filter(|(version, _)| *version > found) {
         transaction.execute_batch(sql)?;
         transaction.execute(
@@ -88,6 +93,17 @@ fn migrate(connection: &mut Connection, first_start_hashing: Option<bool>) -> Re
     }
     hashing::at_start(&transaction, found == 0, first_start_hashing)?;
     Ok(transaction.commit()?)
+}
+
+/// The version of the schema: 0 in a database without tables.
+pub(super) fn version(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.query_row("SELECT coalesce(max(version), 0) FROM schema_migrations", [], |row| row.get(0))
+}
+
+/// Refuses what a newer version has written.
+pub(super) fn check_version(found: i64) -> Result<(), StoreError> {
+    let known = MIGRATIONS.last().map_or(0, |(version, _)| *version);
+    if found > known { Err(StoreError::NewerSchema { found, known }) } else { Ok(()) }
 }
 
 fn open_private(path: &Path) -> Result<File, StoreError> {
@@ -106,7 +122,7 @@ fn open_error(path: &Path, source: io::Error) -> StoreError {
 }
 
 /// How long SQLite waits for a lock. Only an operator's own tool beside us ever takes one.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Each step once, in order, never edited after a release: a later one corrects an earlier one.
 pub(super) const MIGRATIONS: [(i64, &str); 2] =

@@ -1,12 +1,16 @@
 //! What tests of this room and those above it need of a store.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
 
 use super::{
     Committed, Insertion, READERS, Store, StoreError, TokenFilter, TokenQuery, TokenSort, UserQuery,
-    UserUpdate, Write,
+    UserUpdate, Write, schema,
 };
 use crate::clock;
 use crate::identity::{UserId, Username};
@@ -88,6 +92,12 @@ impl Store {
         self.users(UserQuery::default()).await.unwrap().items
     }
 
+    /// Waits until the store in `dir` is closed, which this must be the last of.
+    pub(crate) fn close(self, dir: &Path) {
+        drop(self);
+        drop(schema::lock(dir, Duration::from_secs(5)).unwrap());
+    }
+
     async fn done(&self, write: Write) -> Result<Committed, StoreError> {
         self.commit(write, None).await
     }
@@ -101,6 +111,51 @@ pub(crate) fn insertion(record: TokenRecord) -> Box<Insertion> {
 /// Does what no code of ours would to the database in `dir`.
 pub(crate) fn edit(dir: &Path, sql: &str) {
     rusqlite::Connection::open(dir.join("portcullis.db")).unwrap().execute_batch(sql).unwrap();
+}
+
+/// A store in `dir` that does not hash, with `count` tokens of every kind, and is closed; their names and keys.
+pub(crate) async fn clear_tokens(dir: &Path, count: usize) -> Vec<(TokenName, TokenKey)> {
+    let store = Store::open(dir, Some(false)).unwrap();
+    let alice = user("alice", true);
+    store.insert_user(alice.clone()).await.unwrap();
+    let (mut tokens, mut writes) = (Vec::new(), JoinSet::new());
+    for kind in TokenKind::ALL.into_iter().cycle().take(count) {
+        let (record, key) = token(&alice.id);
+        let name = TokenName::try_from(format!("{kind:?}-{}", tokens.len()).to_lowercase().as_str()).unwrap();
+        tokens.push((name.clone(), key.clone()));
+        let record = TokenRecord { name, kind, ..record };
+        let insertion = Insertion { record, key: Some(key), quota: None };
+        let store = store.clone();
+        writes.spawn(async move { store.done(Write::InsertToken(Box::new(insertion))).await.unwrap() });
+    }
+    writes.join_all().await;
+    store.close(dir);
+    tokens
+}
+
+/// The first token whose key is in a file of `dir`, and the file.
+pub(crate) fn find_key(dir: &Path, tokens: &[(TokenName, TokenKey)]) -> Option<(TokenName, PathBuf)> {
+    let keys: HashMap<&[u8], &TokenName> =
+        tokens.iter().map(|(name, key)| (key.expose().as_bytes(), name)).collect();
+    let length = tokens.first()?.1.expose().len();
+    dir.read_dir().unwrap().find_map(|entry| {
+        let path = entry.unwrap().path();
+        // A reader that ends later than the writer takes its journal with it.
+        let bytes = std::fs::read(&path).or_else(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => Ok(Vec::new()),
+            _ => Err(error),
+        });
+        let bytes = bytes.unwrap();
+        let found = bytes.windows(length).find_map(|window| keys.get(window));
+        found.map(|name| ((*name).clone(), path))
+    })
+}
+
+/// Every one of `tokens` is there, and its key verifies.
+pub(crate) async fn verify_all(store: &Store, tokens: &[(TokenName, TokenKey)]) {
+    for (name, key) in tokens {
+        assert!(store.token(name).await.unwrap().unwrap().hash.verify(key), "{name}");
+    }
 }
 
 /// A user without groups or password.

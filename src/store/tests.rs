@@ -1,5 +1,7 @@
 //! The store as its users see it, on a real file.
 
+mod backups;
+mod hashing;
 mod lists;
 mod migration;
 mod writes;

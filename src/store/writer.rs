@@ -1,31 +1,73 @@
 //! The writer's thread. What has queued up goes into one transaction, so that many writers share one flush to disk.
 
 use std::fs::File;
+use std::mem;
 use std::sync::Arc;
 
 use rusqlite::{Connection, Transaction};
 use tokio::sync::mpsc;
 
-use super::StoreError;
 use super::effect::Effect;
 use super::feed::{Feeds, Reply};
 use super::write::Request;
+use super::{StoreError, hashing};
 
-/// A write and who waits for it. Once queued it is done, whether or not somebody still waits.
-pub(super) type Job = (Request, Reply);
+/// What the writer is asked for. Once queued it is done, whether or not somebody still waits.
+#[derive(Debug)]
+pub(super) enum Job {
+    /// A write and who waits for it.
+    Write(Request, Reply),
+    /// That keys be hashed from now on.
+    EnableHashing(hashing::Order),
+}
 
-/// Serves the queue until every sender is gone. `_lock` is held as long as the connection is open.
-pub(super) fn run(
-    mut connection: Connection,
-    mut queue: mpsc::Receiver<Job>,
-    feeds: &Arc<Feeds>,
+/// Whoever has this is the only one that writes.
+#[derive(Debug)]
+pub(super) struct Writer {
+    connection: Connection,
+    feeds: Arc<Feeds>,
+    hashing: hashing::Status,
+    /// Held as long as the connection is open.
     _lock: File,
-) {
-    let mut batch = Vec::with_capacity(MAX_BATCH);
-    while queue.blocking_recv_many(&mut batch, MAX_BATCH) > 0 {
-        let (writes, replies): (Vec<Request>, Vec<Reply>) = batch.drain(..).unzip();
-        match commit(&mut connection, &writes) {
-            Ok(outcomes) => answer(feeds, outcomes, replies),
+}
+
+impl Writer {
+    pub(super) fn new(
+        connection: Connection,
+        feeds: Arc<Feeds>,
+        hashing: hashing::Status,
+        lock: File,
+    ) -> Self {
+        Self { connection, feeds, hashing, _lock: lock }
+    }
+
+    /// Serves the queue until every sender is gone.
+    pub(super) fn run(mut self, mut queue: mpsc::Receiver<Job>) {
+        let mut batch = Vec::with_capacity(MAX_BATCH);
+        while queue.blocking_recv_many(&mut batch, MAX_BATCH) > 0 {
+            let (mut writes, mut replies) = (Vec::new(), Vec::new());
+            for job in batch.drain(..) {
+                match job {
+                    Job::Write(request, reply) => {
+                        writes.push(request);
+                        replies.push(reply);
+                    }
+                    Job::EnableHashing(order) => {
+                        self.write(&mem::take(&mut writes), mem::take(&mut replies));
+                        self.enable_hashing(order);
+                    }
+                }
+            }
+            self.write(&writes, replies);
+        }
+    }
+
+    fn write(&mut self, writes: &[Request], replies: Vec<Reply>) {
+        if writes.is_empty() {
+            return;
+        }
+        match commit(&mut self.connection, writes) {
+            Ok(outcomes) => answer(&self.feeds, outcomes, replies),
             Err(error) => {
                 tracing::error!(
                     error = &error as &dyn std::error::Error,
@@ -37,6 +79,12 @@ pub(super) fn run(
                 }
             }
         }
+    }
+
+    fn enable_hashing(&mut self, order: hashing::Order) {
+        let event = order.event.as_ref();
+        let done = hashing::enable(&mut self.connection, &self.hashing, &order.backup, event);
+        let _gone = order.reply.send(done);
     }
 }
 

@@ -37,7 +37,7 @@ pub(crate) const BORDERS: &[Border] = &[
     Border { path: "rpassword", rooms: &["cli"] },
     Border { path: "rusqlite", rooms: &["store"] },
     Border { path: "scrypt", rooms: &["token"] },
-    Border { path: "sha2", rooms: &["token"] },
+    Border { path: "sha2", rooms: &["token", "store"] },
     Border { path: "sha3", rooms: &["token"] },
     Border { path: "std::env::var", rooms: &["config", "cli"] },
     Border { path: "std::env::var_os", rooms: &["config", "cli"] },

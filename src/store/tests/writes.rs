@@ -18,7 +18,7 @@ async fn store(dir: &TempDir) -> (Store, UserRecord) {
     (store, alice)
 }
 
-fn event(action: &str) -> AuditEvent {
+pub(super) fn event(action: &str) -> AuditEvent {
     AuditEvent {
         at: clock::now(),
         action: action.to_owned(),
