@@ -4,17 +4,19 @@ use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::extract::{Path, State};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Api;
-use super::body::JsonBody;
+use super::body::{JsonBody, SecretText};
 use super::collection::{Collection, Listing};
 use super::error::ApiError;
 use super::query::Query;
 use super::request::{By, Links};
 use super::schema;
-use crate::kube::Kubeconfig;
+use crate::kube::{Kubeconfig, KubeconfigCredential};
+use crate::setting::Settings;
+use crate::token::{Bearer, TokenName};
 
 /// A cluster behind this server.
 #[derive(Debug, Serialize, ToSchema)]
@@ -47,6 +49,16 @@ pub(super) struct KubeconfigObject {
     base_type: &'static str,
     /// Its text, in YAML.
     config: String,
+    /// The token in it, if there is one.
+    token_name: Option<String>,
+}
+
+/// Which token goes into a kubeconfig.
+#[derive(Deserialize, ToSchema)]
+pub(super) struct KubeconfigRequest {
+    /// A kubeconfig token to use again, if more than half of its life is left; a new one is made otherwise.
+    #[schema(value_type = Option<String>, format = Password)]
+    reuse: Option<SecretText>,
 }
 
 /// Clusters: the one there is.
@@ -79,14 +91,18 @@ pub(super) async fn show(
     Ok(Json(ClusterObject::new(&links, &id)))
 }
 
-/// A kubeconfig for the cluster.
-#[utoipa::path(post, path = "/v3/clusters/{id}", responses((status = 200, body = KubeconfigObject)))]
+/// A kubeconfig for the cluster: with a token in it, or, where the settings say so, with a call of the credential plugin.
+#[utoipa::path(
+    post, path = "/v3/clusters/{id}",
+    request_body(content = Option<KubeconfigRequest>),
+    responses((status = 200, body = KubeconfigObject))
+)]
 pub(super) async fn act(
     State(api): State<Api>,
     By(caller): By,
     Path(id): Path<String>,
     query: Query,
-    _: JsonBody,
+    body: JsonBody,
 ) -> Result<Json<KubeconfigObject>, ApiError> {
     if id != api.info.cluster {
         return Err(ApiError::not_found());
@@ -96,19 +112,49 @@ pub(super) async fn act(
         Some(_) => return Err(ApiError::action_not_available()),
         None => return Err(ApiError::action_missing()),
     }
-    let issued = api.authority.kubeconfig_token(&caller, None).await?;
+    let reuse = body.parse::<KubeconfigRequest>()?.reuse()?;
+    let settings = api.authority.settings();
+    let server = settings.server_url().trim_end_matches('/');
+    if !settings.kubeconfig_generate_token() {
+        let plugin = KubeconfigCredential::Plugin { server, cluster: &id };
+        return Ok(Json(KubeconfigObject::new(&settings, &id, plugin, None)));
+    }
+    let issued = api.authority.kubeconfig_token(&caller, reuse).await?;
     let bearer = issued.bearer.expose();
-    let kubeconfig = Kubeconfig {
-        name: &id,
-        server: &format!("{}/k8s/clusters/{id}", api.info.server_url.trim_end_matches('/')),
-        certificate_authority: api.info.certificate_authority.as_deref(),
-        token: bearer.expose(),
-    };
-    Ok(Json(KubeconfigObject {
-        object: "generateKubeConfigOutput",
-        base_type: "generateKubeConfigOutput",
-        config: kubeconfig.to_yaml(),
-    }))
+    let token = KubeconfigCredential::Token(bearer.expose());
+    Ok(Json(KubeconfigObject::new(&settings, &id, token, Some(&issued.record.name))))
+}
+
+impl KubeconfigRequest {
+    /// The token to use again. An empty field of a form means none.
+    fn reuse(self) -> Result<Option<Bearer>, ApiError> {
+        let given = self.reuse.filter(|text| !text.0.expose().is_empty());
+        let bearer = given.map(|text| Bearer::try_from(text.0.expose())).transpose();
+        bearer.map_err(|_| ApiError::invalid("InvalidFormat", "reuse is not a token").on("reuse"))
+    }
+}
+
+impl KubeconfigObject {
+    fn new(
+        settings: &Settings,
+        cluster: &str,
+        credential: KubeconfigCredential<'_>,
+        token: Option<&TokenName>,
+    ) -> Self {
+        let authority = settings.ca_certificates();
+        let kubeconfig = Kubeconfig {
+            name: cluster,
+            server: &format!("{}/k8s/clusters/{cluster}", settings.server_url().trim_end_matches('/')),
+            certificate_authority: Some(authority).filter(|pem| !pem.is_empty()),
+            credential,
+        };
+        Self {
+            object: "generateKubeConfigOutput",
+            base_type: "generateKubeConfigOutput",
+            config: kubeconfig.to_yaml(),
+            token_name: token.map(TokenName::to_string),
+        }
+    }
 }
 
 impl ClusterObject {

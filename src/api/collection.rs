@@ -42,7 +42,7 @@ struct CollectionLinks {
 #[derive(Debug, Serialize, ToSchema)]
 struct Pagination {
     /// How many a page has at most.
-    limit: usize,
+    limit: u32,
     /// How many there are, if it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     total: Option<usize>,

@@ -7,7 +7,7 @@ use std::fmt;
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use http::header::{HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{ALLOW, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -23,6 +23,8 @@ pub(super) struct ApiError {
     message: Cow<'static, str>,
     field: Option<&'static str>,
     retry_after: Option<u64>,
+    /// Which methods there are, where one is refused that other resources of the type have.
+    allow: Option<&'static str>,
 }
 
 /// A refusal as it is sent.
@@ -48,7 +50,7 @@ pub(super) struct ErrorObject {
 
 impl ApiError {
     pub(super) fn new(status: StatusCode, code: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, code, message: message.into(), field: None, retry_after: None }
+        Self { status, code, message: message.into(), field: None, retry_after: None, allow: None }
     }
 
     /// The same refusal, because of this field or parameter.
@@ -88,6 +90,12 @@ impl ApiError {
         Self::new(StatusCode::NOT_FOUND, "ActionNotAvailable", "there is no such action")
     }
 
+    /// 405 for what can only be read.
+    pub(super) fn read_only(message: impl Into<Cow<'static, str>>) -> Self {
+        let error = Self::new(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", message);
+        Self { allow: Some("GET, HEAD"), ..error }
+    }
+
     /// 422: understood, but not acceptable.
     pub(super) fn invalid(code: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, message)
@@ -107,56 +115,58 @@ impl ApiError {
 
 impl From<AuthorityError> for ApiError {
     fn from(error: AuthorityError) -> Self {
-        use AuthorityError as E;
-        let message = error.to_string();
-        let client = |status, code| Self::new(status, code, message.clone());
-        let answer = match &error {
-            E::CallerGone | E::BadCredentials => client(StatusCode::UNAUTHORIZED, "Unauthorized"),
-            E::UserDisabled
-            | E::NotAdministrator
-            | E::ForAnotherUser
-            | E::MadeByLogin(_)
-            | E::LeaseRequired(_)
-            | E::CallerOnLease => client(StatusCode::FORBIDDEN, "PermissionDenied"),
-            E::NotFound => Self::not_found(),
-            E::NameTaken => client(StatusCode::CONFLICT, "AlreadyExists"),
-            E::AlreadyReplaced | E::ChangedMeanwhile => client(StatusCode::CONFLICT, "Conflict"),
-            E::SettingFixed(_) => client(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed"),
-            E::QuotaReached(_) => Self::invalid("MaxLimitExceeded", message),
-            E::CurrentSession => client(StatusCode::BAD_REQUEST, "ServerError"),
-            E::OwnUser | E::LastAdministrator | E::NotLeased | E::NotRotatable | E::NoMaximum => {
-                Self::invalid("InvalidAction", message)
-            }
-            E::FilterMissing => Self::invalid("MissingRequired", message),
-            E::Reserved(_)
-            | E::TooManyGroups
-            | E::DescriptionTooLong
-            | E::NoLease(_)
-            | E::UnknownOwner
-            | E::OverlapTooLong
-            | E::ForeignMarker
-            | E::Setting(_)
-            | E::Ttl(_) => Self::invalid("InvalidOption", message),
-            E::Password(PasswordError::TooShort(_) | PasswordError::TooLong)
-            | E::PasswordIsUsername
-            | E::PasswordUnchanged
-            | E::WrongCurrentPassword => Self::invalid("InvalidBodyContent", message),
-            E::TooManyFailures { retry_after } => Self {
-                // Rounded up: a client that comes back to the second must not be too early.
-                retry_after: Some(retry_after.as_secs() + 1),
-                ..client(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests")
-            },
-            E::Busy => Self::unavailable(message),
-            E::StoreUnreachable(_) => Self::of(StatusCode::SERVICE_UNAVAILABLE),
-            E::StoreFailed(_)
-            | E::NoRandomness
-            | E::AdminPassword { .. }
-            | E::Password(PasswordError::Unhashable) => Self::of(StatusCode::INTERNAL_SERVER_ERROR),
-        };
+        let answer = answer(&error);
         if answer.status.is_server_error() {
             tracing::error!(error = &error as &dyn Error, status = answer.status.as_u16(), "request failed");
         }
         answer
+    }
+}
+
+fn answer(error: &AuthorityError) -> ApiError {
+    use AuthorityError as E;
+    let of = |status, code| ApiError::new(status, code, error.to_string());
+    let forbidden = || of(StatusCode::FORBIDDEN, "PermissionDenied");
+    let conflict = |code| of(StatusCode::CONFLICT, code);
+    let invalid = |code| of(StatusCode::UNPROCESSABLE_ENTITY, code);
+    match error {
+        E::CallerGone | E::BadCredentials => of(StatusCode::UNAUTHORIZED, "Unauthorized"),
+        E::UserDisabled | E::NotAdministrator | E::LeaseRequired(_) | E::CallerOnLease => forbidden(),
+        E::ForAnotherUser => forbidden().on("userId"),
+        E::NotFound => ApiError::not_found(),
+        E::NameTaken => conflict("AlreadyExists").on("username"),
+        E::AlreadyReplaced | E::ChangedMeanwhile => conflict("Conflict"),
+        E::CurrentSession => of(StatusCode::BAD_REQUEST, "ServerError"),
+        E::SettingFixed(_) => ApiError::read_only(error.to_string()),
+        E::OwnUser | E::LastAdministrator | E::NotRotatable | E::NotLeased | E::NoMaximum => {
+            invalid("InvalidAction")
+        }
+        E::QuotaReached(_) => invalid("MaxLimitExceeded"),
+        E::FilterMissing => invalid("MissingRequired"),
+        E::ForeignMarker => invalid("InvalidOption").on("marker"),
+        E::MadeByLogin(_) => invalid("InvalidOption").on("kind"),
+        E::NoLease(_) => invalid("InvalidOption").on("lease"),
+        E::UnknownOwner => invalid("InvalidOption").on("userId"),
+        E::OverlapTooLong => invalid("InvalidOption").on("overlapSeconds"),
+        E::DescriptionTooLong => invalid("InvalidOption").on("description"),
+        E::Ttl(_) => invalid("InvalidOption").on("ttl"),
+        E::TooManyGroups => invalid("InvalidOption").on("groups"),
+        E::Setting(_) | E::Reserved(_) => invalid("InvalidOption"),
+        E::Password(PasswordError::TooShort(_) | PasswordError::TooLong)
+        | E::PasswordIsUsername
+        | E::PasswordUnchanged
+        | E::WrongCurrentPassword => invalid("InvalidBodyContent"),
+        E::TooManyFailures { retry_after } => ApiError {
+            // Rounded up: a client that comes back to the second must not be too early.
+            retry_after: Some(retry_after.as_secs() + 1),
+            ..of(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests")
+        },
+        E::Busy => ApiError::unavailable(error.to_string()),
+        E::StoreUnreachable(_) => ApiError::of(StatusCode::SERVICE_UNAVAILABLE),
+        E::StoreFailed(_)
+        | E::NoRandomness
+        | E::AdminPassword { .. }
+        | E::Password(PasswordError::Unhashable) => ApiError::of(StatusCode::INTERNAL_SERVER_ERROR),
     }
 }
 
@@ -179,6 +189,9 @@ impl IntoResponse for ApiError {
         let mut response = (self.status, Json(body)).into_response();
         if let Some(seconds) = self.retry_after {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Some(methods) = self.allow {
+            response.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
         }
         if self.status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

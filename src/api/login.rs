@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use super::body::{JsonBody, SecretText};
 use super::collection::{Collection, Listing};
-use super::error::ApiError;
+use super::error::{ApiError, ErrorObject};
 use super::query::Query;
 use super::request::{Client, Links};
 use super::session::{self, Site};
@@ -25,7 +25,10 @@ use crate::authority::{Login, LoginPurpose};
     request_body(content = LoginRequest),
     responses(
         (status = 201, description = "A token", body = LoginOutput),
-        (status = 200, description = "A session in the cookie R_SESS, if responseType is cookie")
+        (status = 200, description = "A session in the cookie R_SESS, if responseType is cookie"),
+        (status = 401, description = "The name or the password is wrong", body = ErrorObject),
+        (status = 403, description = "The user is switched off", body = ErrorObject),
+        (status = 429, description = "Too many failures; Retry-After says when to try again", body = ErrorObject),
     )
 )]
 pub(super) async fn v3(
@@ -48,7 +51,10 @@ pub(super) async fn v3(
     request_body(content = LoginRequest),
     responses(
         (status = 201, description = "A token", body = LoginOutput),
-        (status = 200, description = "A session in the cookie R_SESS, if responseType is cookie")
+        (status = 200, description = "A session in the cookie R_SESS, if responseType is cookie"),
+        (status = 401, description = "The name or the password is wrong", body = ErrorObject),
+        (status = 403, description = "The user is switched off", body = ErrorObject),
+        (status = 429, description = "Too many failures; Retry-After says when to try again", body = ErrorObject),
     )
 )]
 pub(super) async fn v1(
@@ -58,8 +64,8 @@ pub(super) async fn v1(
     body: JsonBody,
 ) -> Result<Response, ApiError> {
     let request: LoginRequest = body.parse()?;
-    if request.provider.as_deref() != Some(LOCAL_PROVIDER) {
-        return Err(ApiError::invalid("InvalidBodyContent", "type must be localProvider"));
+    if request.provider.as_deref().is_some_and(|provider| provider != LOCAL_PROVIDER) {
+        return Err(ApiError::invalid("InvalidBodyContent", "type must be localProvider").on("type"));
     }
     log_in(&api, client, &site, request).await
 }
@@ -145,20 +151,43 @@ pub(super) struct LoginOutput {
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct LoginRequest {
-    /// `localProvider`.
+    /// Who knows the user: those who are known here.
     #[serde(rename = "type")]
+    #[schema(value_type = Option<ProviderType>)]
     provider: Option<String>,
     /// The user's name.
+    #[schema(value_type = String, required = true, nullable = false)]
     username: Option<String>,
     /// The user's password.
-    #[schema(value_type = Option<String>, format = Password)]
+    #[schema(value_type = String, required = true, nullable = false, format = Password)]
     password: Option<SecretText>,
-    /// `kubeconfig` for a token that goes into one; `cookie` for a session in the cookie `R_SESS`; anything else gives a
-    /// session.
+    /// What the token is for, and how it is given.
+    #[schema(value_type = Option<ResponseType>)]
     response_type: Option<String>,
     /// Free text.
     #[schema(max_length = 1024)]
     description: Option<String>,
+}
+
+/// Who knows users.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+#[expect(dead_code, reason = "for the description: what is sent is read as a text and refused by name")]
+enum ProviderType {
+    LocalProvider,
+}
+
+/// What a login gives.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(dead_code, reason = "for the description: what is sent is read as a text and refused by name")]
+enum ResponseType {
+    /// A session, in the answer.
+    Json,
+    /// A session, in the cookie `R_SESS`.
+    Cookie,
+    /// A token for a kubeconfig.
+    Kubeconfig,
 }
 
 async fn log_in(
@@ -197,14 +226,16 @@ async fn log_in(
 }
 
 fn purpose(response_type: &str) -> Result<LoginPurpose, ApiError> {
-    match response_type {
+    let purpose = match response_type {
         "kubeconfig" => Ok(LoginPurpose::Kubeconfig),
         // A token that opens more than the one cluster it was asked for would be worse than none.
         scoped if scoped.starts_with("kubeconfig_") => {
             Err(ApiError::invalid("InvalidOption", "tokens for one cluster alone are not supported"))
         }
-        _ => Ok(LoginPurpose::Session),
-    }
+        "" | "json" | "cookie" => Ok(LoginPurpose::Session),
+        _ => Err(ApiError::invalid("InvalidOption", "responseType must be json, cookie or kubeconfig")),
+    };
+    purpose.map_err(|error| error.on("responseType"))
 }
 
 const LOCAL_PROVIDER: &str = "localProvider";

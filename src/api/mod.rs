@@ -4,6 +4,7 @@
 //! the [`Service`]. Every rule is the authority's; here is only how it is asked and how it answers. For browsers the same
 //! resources are pages ([`view`]); their cookie counts only where [`session`] lets it.
 
+mod auditevents;
 mod body;
 mod clusters;
 mod collection;
@@ -17,6 +18,7 @@ mod root;
 mod schema;
 mod service;
 mod session;
+mod settings;
 #[cfg(test)]
 mod tests;
 mod tokens;
@@ -41,6 +43,7 @@ pub use service::{ApiBody, Service};
 pub use session::session_cookies;
 
 use crate::authority::{Authority, AuthorityError, Caller};
+use crate::user::UserRecord;
 use error::ApiError;
 use request::Links;
 
@@ -95,16 +98,25 @@ pub fn is_visit(method: &Method, uri: &Uri, headers: &HeaderMap) -> bool {
 impl Api {
     /// Whether the caller is an administrator now.
     async fn is_administrator(&self, caller: &Caller) -> Result<bool, ApiError> {
+        Ok(self.own_user(caller).await?.admin)
+    }
+
+    /// The caller's user as it is now.
+    async fn own_user(&self, caller: &Caller) -> Result<UserRecord, ApiError> {
         match self.authority.user(caller, &caller.id).await {
-            Ok(user) => Ok(user.admin),
+            // Deleted since the request was authenticated.
             Err(AuthorityError::NotFound) => Err(AuthorityError::CallerGone.into()),
-            Err(error) => Err(error.into()),
+            answer => Ok(answer?),
         }
     }
 }
 
 /// The paths and who answers them.
 fn router(authority: Arc<Authority>, info: Info) -> Router {
+    let one_token = get(tokens::actions::show)
+        .put(tokens::actions::update)
+        .post(tokens::actions::act)
+        .delete(tokens::actions::delete);
     let api = Api { authority, info: Arc::new(info) };
     let json = Router::new()
         .route("/ping", get(openapi::ping))
@@ -112,10 +124,13 @@ fn router(authority: Arc<Authority>, info: Info) -> Router {
         .route("/v3/", get(root::root))
         .route("/v3/schemas", get(schema::list))
         .route("/v3/schemas/{id}", get(schema::show))
-        .route("/v3/tokens", get(tokens::list).post(tokens::post))
-        .route("/v3/tokens/{id}", get(tokens::show).delete(tokens::delete))
+        .route("/v3/tokens", get(tokens::list).post(tokens::post).delete(tokens::bulk::delete))
+        .route("/v3/tokens/{id}", one_token)
         .route("/v3/users", get(users::list).post(users::post))
         .route("/v3/users/{id}", get(users::show).put(users::update).post(users::act).delete(users::delete))
+        .route("/v3/settings", get(settings::list).post(settings::set_many))
+        .route("/v3/settings/{id}", get(settings::show).put(settings::set))
+        .route("/v3/auditevents", get(auditevents::list))
         .route("/v3/clusters", get(clusters::list))
         .route("/v3/clusters/", get(clusters::list))
         .route("/v3/clusters/{id}", get(clusters::show).post(clusters::act))

@@ -7,6 +7,8 @@ use axum::extract::FromRequestParts;
 use http::request::Parts;
 
 use super::error::ApiError;
+use crate::clock::UnixMillis;
+use crate::store::MAX_PAGE;
 
 /// The parameters, decoded.
 #[derive(Debug, Clone, Default)]
@@ -49,17 +51,38 @@ impl Query {
         self.parsed(name, "true or false", |text| text.parse().ok())
     }
 
+    /// The parameter as a moment.
+    pub(super) fn moment(&self, name: &'static str) -> Result<Option<UnixMillis>, ApiError> {
+        let parse = |text: &str| {
+            let millis = text.parse::<jiff::Timestamp>().ok()?.as_millisecond();
+            Some(UnixMillis(u64::try_from(millis).unwrap_or(0)))
+        };
+        self.parsed(name, "a time as 2026-01-31T12:00:00Z", parse)
+    }
+
     /// What is to be done, where it is not what the method says.
     pub(super) fn action(&self) -> Result<Option<&str>, ApiError> {
         self.text("action")
     }
 
+    /// Refuses what is not `known`, and what is empty. For changes of many things at once: a slip in the name of a filter,
+    /// or a variable without a value, must not make it a change of everything.
+    pub(super) fn only(&self, known: &[&str]) -> Result<(), ApiError> {
+        match self.0.iter().find(|(name, value)| !known.contains(&name.as_str()) || value.is_empty()) {
+            None => Ok(()),
+            Some((name, _)) => {
+                let message = format!("{name:.80?} is empty or no parameter of this change");
+                Err(ApiError::invalid("InvalidOption", message))
+            }
+        }
+    }
+
     /// How many items a page has at most.
-    pub(super) fn limit(&self) -> Result<usize, ApiError> {
+    pub(super) fn limit(&self) -> Result<u32, ApiError> {
         let parse = |text: &str| match text.parse::<i64>() {
-            Ok(-1) => Some(MAX_LIMIT),
+            Ok(-1) => Some(MAX_PAGE),
             Ok(limit) => {
-                usize::try_from(limit).ok().filter(|limit| *limit > 0).map(|limit| limit.min(MAX_LIMIT))
+                u32::try_from(limit).ok().filter(|limit| *limit > 0).map(|limit| limit.min(MAX_PAGE))
             }
             Err(_) => None,
         };
@@ -94,10 +117,7 @@ impl Query {
 }
 
 /// Items in a page unless another number is asked for.
-const DEFAULT_LIMIT: usize = 1000;
-
-/// Items in a page, whatever is asked for.
-pub(super) const MAX_LIMIT: usize = 10_000;
+const DEFAULT_LIMIT: u32 = 1000;
 
 #[cfg(test)]
 mod tests {
@@ -111,6 +131,10 @@ mod tests {
     fn a_parameter_is_of_its_type_or_refused() {
         let given = query("a=true&b=yes&c=&d=1&d=1&x=%ff");
         assert_eq!(given.flag("a").unwrap(), Some(true));
+        let moments = query("at=2026-01-02T03:04:05Z&before=1969-01-01T00:00:00Z&x=yesterday");
+        assert_eq!(moments.moment("at").unwrap(), Some(UnixMillis(1_767_323_045_000)));
+        assert_eq!(moments.moment("before").unwrap(), Some(UnixMillis(0)));
+        assert!(moments.moment("x").is_err());
         assert_eq!((given.flag("c").unwrap(), given.flag("missing").unwrap()), (None, None));
         assert!(given.flag("b").is_err() && given.text("d").is_err());
     }

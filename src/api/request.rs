@@ -95,8 +95,7 @@ impl FromRequestParts<Api> for Links {
         let host = parts.headers.get(HOST).and_then(|host| host.to_str().ok()?.parse().ok());
         let authority = parts.uri.authority().cloned().or(host);
         let plain = authority.filter(|authority: &http::uri::Authority| !authority.as_str().contains('@'));
-        Ok(Self(
-            plain.map_or_else(|| api.info.server_url.clone(), |authority| format!("https://{authority}")),
-        ))
+        let configured = || api.authority.settings().server_url().trim_end_matches('/').to_owned();
+        Ok(Self(plain.map_or_else(configured, |authority| format!("https://{authority}"))))
     }
 }

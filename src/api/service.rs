@@ -47,6 +47,11 @@ impl Service {
         boxed(response.unwrap_or_else(|never| match never {}))
     }
 
+    /// The answer to what is refused before the API is asked.
+    pub fn refusal(status: StatusCode) -> Response<ApiBody> {
+        boxed(refusal(status))
+    }
+
     /// The answer when the API itself has failed.
     pub fn failure() -> Response<ApiBody> {
         boxed(refusal(StatusCode::INTERNAL_SERVER_ERROR))

@@ -9,6 +9,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use super::{Authority, AuthorityError, Caller, Issued, Login, LoginPurpose, Policy};
 use crate::identity::UserId;
 use crate::secret::Secret;
+use crate::setting::{Setting, Values};
 use crate::store::Store;
 use crate::store::testing::{TempDir, token, user};
 use crate::token::TokenRecord;
@@ -30,8 +31,7 @@ impl House {
     pub(crate) async fn new() -> Self {
         let dir = TempDir::new();
         let store = Store::open(dir.path(), None).unwrap();
-        let allowed_system_identities = vec!["system:monitoring".to_owned()];
-        let authority = open(&store, Policy { allowed_system_identities, ..Policy::default() }).await;
+        let authority = open(&store, policy()).await;
         let root = admit(&store, user("root", true)).await;
         let alice = admit(&store, user("alice", false)).await;
         Self { authority, store, root, alice, dir }
@@ -48,6 +48,18 @@ impl House {
         let (record, _) = token(owner);
         self.store.insert_token(record.clone()).await.unwrap();
         record
+    }
+}
+
+/// What the operator of a house has decided.
+pub(crate) fn policy() -> Policy {
+    Policy {
+        allowed_system_identities: vec!["system:monitoring".to_owned()],
+        configured: Values::from([
+            (Setting::ServerUrl, "https://gate.example.org:8443".to_owned()),
+            (Setting::CaCertificates, "PEM".to_owned()),
+        ]),
+        ..Policy::default()
     }
 }
 

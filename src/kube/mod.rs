@@ -6,6 +6,6 @@ mod request_info;
 pub mod reviews;
 mod status;
 
-pub use kubeconfig::Kubeconfig;
+pub use kubeconfig::{Kubeconfig, KubeconfigCredential};
 pub use request_info::{RequestInfo, Verb};
 pub use status::{Reason, Status};

@@ -10,15 +10,23 @@ use crate::config::Limits;
 /// Octets that HTTP/1.1 puts around a header field: colon, space and CRLF.
 const FIELD_OVERHEAD: usize = 4;
 
+/// Refuses what [`check_form`] refuses, and methods that no cluster knows.
+///
+/// # Errors
+/// The client's fault, each of them.
+pub(super) fn check<B>(request: &Request<B>, client: &Client, limits: &Limits) -> Result<(), ProxyError> {
+    check_form(request, client, limits)?;
+    check_method(request.method())
+}
+
 /// Refuses what is not exactly one well-formed request, or is larger than we take.
 ///
 /// # Errors
 /// The client's fault, each of them.
-pub fn check<B>(request: &Request<B>, client: &Client, limits: &Limits) -> Result<(), ProxyError> {
+pub fn check_form<B>(request: &Request<B>, client: &Client, limits: &Limits) -> Result<(), ProxyError> {
     if request.version() != Version::HTTP_2 {
         client.messages.next_message().map_err(ProxyError::Ambiguous)?;
     }
-    check_method(request.method())?;
     check_target(request.uri())?;
     check_authority(request)?;
     let headers = request.headers();

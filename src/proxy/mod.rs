@@ -22,7 +22,8 @@ use hyper::upgrade::OnUpgrade;
 pub use body::{BodyError, GateBody};
 pub use client::{Client, MessageCheck};
 pub use error::ProxyError;
-pub use message::check;
+use message::check;
+pub use message::check_form;
 pub use route::Clusters;
 
 use crate::authn::{Authenticator, MetricsReader, Presented, Scope};

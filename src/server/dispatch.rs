@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use http::header::CONNECTION;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::Body as _;
 use hyper::body::Incoming;
@@ -44,8 +45,8 @@ async fn serve_api(dispatch: &Dispatch, client: &Client, request: Request<Incomi
     let gate = &dispatch.gate;
     let (method, uri, version) = (request.method(), request.uri(), request.version());
     let mut record = RequestRecord::open(&gate.telemetry, client.address, method, uri, version);
-    if let Err(error) = proxy::check(&request, client, &gate.limits) {
-        return proxy::refuse(gate, error, client, version, record);
+    if let Err(error) = proxy::check_form(&request, client, &gate.limits) {
+        return in_words_of_api(&proxy::refuse(gate, error, client, version, record));
     }
     let path = request.uri().path();
     let authentication = authenticate(gate, client, path, request.headers(), &mut record).await;
@@ -63,6 +64,15 @@ async fn serve_api(dispatch: &Dispatch, client: &Client, request: Request<Incomi
     record.set_code(response.status());
     record.add_bytes_sent(response.body().size_hint().exact().unwrap_or(0));
     response.map(GateBody::Other)
+}
+
+/// A refusal by the same checks, as the API says it.
+fn in_words_of_api(refused: &Response<GateBody>) -> Response<GateBody> {
+    let mut response = Service::refusal(refused.status()).map(GateBody::Other);
+    if let Some(closing) = refused.headers().get(CONNECTION) {
+        response.headers_mut().insert(CONNECTION, closing.clone());
+    }
+    response
 }
 
 /// What the request's credential is worth. No credential is not an error here: logging in needs none. One in a header

@@ -62,6 +62,8 @@ pub struct AuditFilter {
     pub user: Option<UserId>,
     /// What was done to this token.
     pub token: Option<TokenName>,
+    /// Events of this moment and later.
+    pub since: Option<UnixMillis>,
 }
 
 /// A page of events.
@@ -115,6 +117,9 @@ impl AuditQuery {
         }
         if let Some(token) = &self.filter.token {
             conditions.add("token = ?", token.as_str().to_owned());
+        }
+        if let Some(since) = self.filter.since {
+            conditions.add("at >= ?", integer(since.0));
         }
         let selection = Selection {
             columns: "id, at, action, actor, token, user, client, outcome, message",

@@ -2,12 +2,12 @@
 
 use utoipa::Modify;
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
-use utoipa::openapi::schema::{ObjectBuilder, SchemaFormat, Type};
+use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Schema as ApiSchema, SchemaFormat, Type};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{Components, ContentBuilder, OpenApi, Ref, RefOr, Required, Response, ResponseBuilder};
 
-use crate::api::query::MAX_LIMIT;
-use crate::api::schema::{AUTH_PROVIDER, Action, Filter, SCHEMAS, Schema};
+use crate::api::schema::{AUTH_PROVIDER, Filter, SCHEMAS, Schema};
+use crate::store::MAX_PAGE;
 
 /// Completes the description.
 pub(super) struct Complete;
@@ -30,7 +30,10 @@ fn complete_item(path: &str, item: &mut PathItem) {
     let collection = path.trim_end_matches("/{id}");
     let schema = SCHEMAS.iter().copied().chain([&AUTH_PROVIDER]).find(|schema| schema.path() == collection);
     let PathItem { get, put, post, delete, .. } = item;
-    for operation in [&mut *get, put, &mut *post, delete].into_iter().flatten() {
+    let operations = [(true, &mut *get), (false, put), (false, &mut *post), (false, &mut *delete)];
+    for (is_read, operation) in
+        operations.into_iter().filter_map(|(is_read, slot)| Some((is_read, slot.as_mut()?)))
+    {
         if is_one {
             add_parameter(operation, in_path("id"));
             refuse(operation, &["404"]);
@@ -41,9 +44,28 @@ fn complete_item(path: &str, item: &mut PathItem) {
         refuse(operation, &["400", "500", "503"]);
         let by = |name: &str| SecurityRequirement::new(name, [""; 0]);
         operation.security = Some(if is_public { Vec::new() } else { vec![by(BEARER), by(BASIC)] });
+        if path == "/v3/settings/{id}" && is_read {
+            // One of them is for everybody.
+            operation.security.get_or_insert_default().push(SecurityRequirement::default());
+        }
+    }
+    if path == LOGIN
+        && let Some(post) = post
+    {
+        add_parameter(post, action(&["login"], true));
+        refuse(post, &["404"]);
     }
     if let Some(schema) = schema {
         complete_resource(schema, is_one, get.as_mut(), post.as_mut());
+        // A collection is deleted, and many of it are changed, by its filters.
+        for operation in
+            [&mut *delete, post].into_iter().flatten().filter(|_| !is_one && schema.id == "token")
+        {
+            schema.filters.iter().map(filter).for_each(|parameter| add_parameter(operation, parameter));
+            let dry_run = ObjectBuilder::new().schema_type(Type::Boolean);
+            add_parameter(operation, in_query("dryRun", dry_run, "Nothing is done, only counted"));
+            refuse(operation, &["422"]);
+        }
     }
 }
 
@@ -58,9 +80,15 @@ fn complete_resource(
         refuse(get, &["422"]);
     }
     if let Some(post) = post {
+        let needs_body = schema.id == "user" || schema.id == "setting";
+        if let Some(RefOr::T(body)) = post.request_body.as_mut().filter(|_| !needs_body) {
+            body.required = Some(Required::False);
+        }
         let actions = if is_one { schema.resource_actions } else { schema.collection_actions };
         if !actions.is_empty() {
-            add_parameter(post, action(actions, is_one));
+            let names: Vec<_> = actions.iter().map(|action| action.name).collect();
+            // Where nothing is made, every request is an action.
+            add_parameter(post, action(&names, is_one || schema.id == "setting"));
             refuse(post, &["404", "422"]);
         }
     }
@@ -71,8 +99,10 @@ fn list_parameters(schema: &Schema) -> impl Iterator<Item = Parameter> {
         (!schema.sorts.is_empty()).then(|| in_query("sort", any_of(schema.sorts), "What it is sorted by"));
     let order = in_query("order", any_of(&["asc", "desc"]), "In which direction it is sorted");
     let marker = in_query("marker", ObjectBuilder::new().schema_type(Type::String), "Where it begins");
-    let limit = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1)).maximum(Some(MAX_LIMIT));
-    let limit = in_query("limit", limit, "How many there are in a page");
+    let number = || ObjectBuilder::new().schema_type(Type::Integer);
+    let limit = OneOfBuilder::new().item(number().minimum(Some(1))).item(number().enum_values(Some([-1])));
+    let limit =
+        in_query("limit", limit, &format!("How many there are in a page, up to {MAX_PAGE}; -1 is as many"));
     let paging = sort.into_iter().chain([order, limit, marker]);
     schema.filters.iter().map(filter).chain(paging)
 }
@@ -89,9 +119,8 @@ fn filter(filter: &Filter) -> Parameter {
     in_query(filter.name, schema, "Those of which this holds")
 }
 
-fn action(actions: &[Action], required: bool) -> Parameter {
-    let names: Vec<&str> = actions.iter().map(|action| action.name).collect();
-    let mut parameter = in_query("action", any_of(&names), "What is to be done");
+fn action(names: &[&str], required: bool) -> Parameter {
+    let mut parameter = in_query("action", any_of(names), "What is to be done");
     parameter.required = if required { Required::True } else { Required::False };
     parameter
 }
@@ -100,7 +129,7 @@ fn any_of(texts: &[&str]) -> ObjectBuilder {
     ObjectBuilder::new().schema_type(Type::String).enum_values(Some(texts.iter().map(ToString::to_string)))
 }
 
-fn in_query(name: &str, schema: ObjectBuilder, description: &str) -> Parameter {
+fn in_query(name: &str, schema: impl Into<RefOr<ApiSchema>>, description: &str) -> Parameter {
     ParameterBuilder::new()
         .name(name)
         .parameter_in(ParameterIn::Query)
@@ -150,6 +179,9 @@ fn refusal(status: &str) -> Response {
     let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Error"))).build();
     ResponseBuilder::new().description(meaning).content("application/json", content).build()
 }
+
+/// Where one logs in with an action.
+const LOGIN: &str = "/v3-public/localProviders/local";
 
 /// What needs no credential.
 const PUBLIC: &[&str] = &["/ping", "/v3-public", "/v1-public", "/v3/openapi.json"];

@@ -9,7 +9,7 @@ use http::header::CONTENT_TYPE;
 use utoipa::OpenApi;
 
 use super::error::ErrorObject;
-use super::{clusters, login, projects, root, schema, tokens, users};
+use super::{auditevents, clusters, login, projects, root, schema, settings, tokens, users};
 use complete::Complete;
 
 #[derive(OpenApi)]
@@ -28,8 +28,11 @@ use complete::Complete;
         schema::show,
         tokens::list,
         tokens::post,
-        tokens::show,
-        tokens::delete,
+        tokens::bulk::delete,
+        tokens::actions::show,
+        tokens::actions::update,
+        tokens::actions::act,
+        tokens::actions::delete,
         tokens::log_out,
         users::list,
         users::post,
@@ -37,6 +40,11 @@ use complete::Complete;
         users::update,
         users::act,
         users::delete,
+        settings::list,
+        settings::set_many,
+        settings::show,
+        settings::set,
+        auditevents::list,
         clusters::list,
         clusters::show,
         clusters::act,

@@ -61,7 +61,8 @@ pub(in crate::api) static TOKEN: Schema = Schema {
         flag("expired"),
         flag("neverExpires"),
         Filter { name: "lastUsedBefore", kind: "date", options: &[] },
-        flag("exceedsMax"),
+        Filter { name: "exceedsMax", kind: "enum", options: &["true"] },
+        text("nameContains"),
         flag("me"),
     ],
     sorts: &["name", "created", "expiresAt", "lastUsedAt"],
@@ -117,7 +118,6 @@ pub(in crate::api) static AUDIT_EVENT: Schema = Schema {
     plural: "auditevents",
     description: "Something that was done, or refused",
     fields: fields::AUDIT_EVENT,
-    resource_methods: Methods::new(&[], &["GET"]),
     collection_methods: Methods::new(&[], &["GET"]),
     filters: &[
         text("action"),

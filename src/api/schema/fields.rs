@@ -100,7 +100,7 @@ pub(super) const SETTING: &[Field] = &[
     Field::new("default", "string", "What counts if nobody sets it"),
     Field::new("customized", "boolean", "Whether somebody has set it"),
     Field::new("source", "enum", "Where the value comes from").one_of(&["env", "db", "default"]),
-    Field::new("unit", "string", "What a number counts").nullable(),
+    Field::new("unit", "string", "What its value counts, or is"),
     Field::new("description", "string", "What it decides"),
 ];
 

@@ -225,3 +225,29 @@ async fn anybody_changes_their_own_password_knowing_the_current_one() {
     let login = credentials("carol", "another horse battery").to_string();
     assert_eq!(ask(&house, None, Method::POST, V1_LOGIN, &login).await.status, StatusCode::CREATED);
 }
+
+#[tokio::test]
+async fn a_new_password_ends_the_tokens_that_are_told_to_end() {
+    let house = House::new().await;
+    let carol = house.admit("carol", false).await;
+    let session = async || {
+        let login = credentials("carol", PASSWORD).to_string();
+        let answer = ask(&house, None, Method::POST, V1_LOGIN, &login).await.json();
+        answer["id"].as_str().unwrap().to_owned()
+    };
+    let left = async || {
+        house.store.tokens_of(Some(&carol.id)).await.into_iter().map(|token| token.name).collect::<Vec<_>>()
+    };
+    let path = format!("/v3/users/{}?action=setpassword", carol.id);
+    let set = async |revoke: Value| {
+        let body = json!({ "newPassword": PASSWORD, "revokeTokens": revoke }).to_string();
+        ask(&house, Some(&house.root), Method::POST, &path, &body).await
+    };
+    session().await;
+    assert_eq!(set("some".into()).await.json()["fieldName"], "revokeTokens");
+    for (revoke, count) in [(Value::Null, 2), ("".into(), 2), ("sessions".into(), 1), ("all".into(), 0)] {
+        let answer = set(revoke.clone()).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
+        assert_eq!(left().await.len(), count, "{revoke}");
+    }
+}

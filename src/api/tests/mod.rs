@@ -1,10 +1,13 @@
 //! The API as a client sees it, on a real store.
 
+mod changes;
 mod credentials;
+mod lists;
 mod openapi;
 mod privileges;
 mod requests;
 mod schemas;
+mod settings;
 mod tokens;
 
 use axum::body::Body;

@@ -30,7 +30,8 @@ async fn a_new_token_is_shown_once_and_its_key_is_nowhere_else() {
         "userPrincipal": format!("local://{}", house.alice.id), "groupPrincipals": null, "description": "ci",
         "ttl": 60000, "expiresAt": stored.expires_at().unwrap().to_string(), "expired": false, "enabled": true,
         "isDerived": true, "current": false, "lastUsedAt": null, "lastUsedAddress": null, "lastUsedUserAgent": null,
-        "leaseUntil": null, "replacedBy": null, "links": { "self": url, "remove": url }, "actions": {},
+        "leaseUntil": null, "replacedBy": null, "links": { "self": url, "update": url, "remove": url },
+        "actions": { "disable": format!("{url}?action=disable"), "rotate": format!("{url}?action=rotate") },
     });
     assert_eq!(shown, expected);
     let listed = ask(&house, alice, Method::GET, "/v3/tokens", "").await;
@@ -78,7 +79,7 @@ async fn what_can_not_be_granted_as_asked_is_refused() {
         (r#"{"groups":["system:masters"]}"#, 422, "InvalidOption"),
         (r#"{"groupPrincipals":[{}]}"#, 422, "InvalidOption"),
         (r#"{"userId":"user-other"}"#, 403, "PermissionDenied"),
-        (r#"{"userId":"not an id"}"#, 403, "PermissionDenied"),
+        (r#"{"userId":"not an id"}"#, 422, "InvalidOption"),
         ("[]", 422, "InvalidBodyContent"),
         ("{", 422, "InvalidFormat"),
         ("{} x", 422, "InvalidFormat"),
@@ -95,8 +96,7 @@ async fn what_can_not_be_granted_as_asked_is_refused() {
     });
     let made = ask(&house, Some(&house.alice), Method::POST, "/v3/tokens", &whole.to_string()).await.json();
     assert_ne!(made["name"], "token-mine");
-    assert_eq!(made["enabled"], true);
-    assert_eq!(made["ttl"], 7_776_000_000_u64, "the maximum, as it can't live for ever");
+    assert_eq!((&made["enabled"], &made["ttl"]), (&Value::Bool(true), &Value::from(7_776_000_000_u64)));
     let bare = ask(&house, Some(&house.alice), Method::POST, "/v3/tokens", "").await;
     assert_eq!(bare.status, StatusCode::CREATED);
 }
@@ -133,6 +133,48 @@ async fn a_kubeconfig_carries_a_working_token_of_its_own() {
     assert_eq!(listed["data"][0]["actions"]["generateKubeconfig"], action);
     assert_eq!(ask(&house, alice, Method::GET, "/v3/clusters/local", "").await.json(), listed["data"][0]);
     assert_eq!(ask(&house, alice, Method::GET, "/v3/clusters/x", "").await.refusal().0, 404);
+}
+
+#[tokio::test]
+async fn a_kubeconfig_token_that_is_fresh_is_used_again() {
+    let house = House::new().await;
+    let alice = Some(&house.alice);
+    let path = "/v3/clusters/local?action=generateKubeconfig";
+    let token_in = |answer: &Value| {
+        let config: Value = serde_saphyr::from_str(answer["config"].as_str().unwrap()).unwrap();
+        config["users"][0]["user"]["token"].as_str().unwrap().to_owned()
+    };
+    let first = ask(&house, alice, Method::POST, path, "{}").await.json();
+    let bearer = token_in(&first);
+    assert_eq!(first["tokenName"], bearer.split(':').next().unwrap());
+    let body = json!({ "reuse": bearer }).to_string();
+    let again = ask(&house, alice, Method::POST, path, &body).await.json();
+    assert_eq!((token_in(&again), &again["tokenName"]), (bearer.clone(), &first["tokenName"]));
+    let of_another = ask(&house, Some(&house.root), Method::POST, path, &body).await.json();
+    assert_ne!(token_in(&of_another), bearer);
+    let answer = ask(&house, alice, Method::POST, path, r#"{"reuse":"secret-and-no-token"}"#).await;
+    assert_eq!((answer.refusal().0, &answer.json()["fieldName"]), (422, &"reuse".into()));
+    assert!(!answer.text.contains("secret-and-no-token"));
+}
+
+#[tokio::test]
+async fn where_kubeconfigs_carry_no_token_they_call_the_plugin() {
+    let house = House::new().await;
+    let setting = "/v3/settings/kubeconfig-generate-token";
+    let set = ask(&house, Some(&house.root), Method::PUT, setting, r#"{"value":"false"}"#).await;
+    assert_eq!(set.status, StatusCode::OK, "{}", set.text);
+    let server = "/v3/settings/server-url";
+    ask(&house, Some(&house.root), Method::PUT, server, r#"{"value":"https://tokens.example.org"}"#).await;
+    let before = house.store.tokens_of(None).await.len();
+    let path = "/v3/clusters/local?action=generateKubeconfig";
+    let answer = ask(&house, Some(&house.alice), Method::POST, path, "").await.json();
+    assert_eq!(answer["tokenName"], Value::Null);
+    let config: Value = serde_saphyr::from_str(answer["config"].as_str().unwrap()).unwrap();
+    assert_eq!(config["clusters"][0]["cluster"]["server"], "https://tokens.example.org/k8s/clusters/local");
+    assert_eq!(config["clusters"][0]["cluster"]["certificate-authority-data"], "UEVN");
+    let arguments = &config["users"][0]["user"]["exec"]["args"];
+    assert_eq!(*arguments, json!(["credential", "--server=https://tokens.example.org", "--cluster=local"]));
+    assert_eq!(house.store.tokens_of(None).await.len(), before);
 }
 
 #[tokio::test]

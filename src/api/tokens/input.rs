@@ -1,25 +1,34 @@
-//! What clients send to make a token.
+//! What clients send to make and change tokens.
+
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::api::error::ApiError;
-use crate::authority::{AuthorityError, NewToken};
+use crate::authority::{AuthorityError, NewToken, Rotation, TokenChange};
 use crate::identity::UserId;
+use crate::token::TokenKind;
 
-/// What counts of a token as a client sends it. Name, kind, state and the like are ours to decide and are ignored.
+/// What counts of a new token as a client sends it. Name, state and the like are ours to decide and are ignored.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(in crate::api) struct TokenRequest {
-    /// How long it is to live, in milliseconds; 0 is for ever.
-    #[schema(minimum = 0)]
+    /// What it is for; an API key unless given.
+    #[schema(value_type = Option<MadeKind>)]
+    kind: Option<String>,
+    /// Whose it is to be; the caller's unless given.
+    #[schema(pattern = "^[a-z0-9-]{0,63}$")]
+    user_id: Option<String>,
+    /// How long it is to live, in milliseconds; 0 is for ever. As long as its kind does unless given.
+    #[schema(minimum = 0, maximum = 31_536_000_000_000_i64)]
     ttl: Option<i64>,
     /// Free text.
     #[schema(max_length = 1024)]
     description: Option<String>,
-    /// Whose it is to be.
-    user_id: Option<String>,
+    /// Whether it is deleted a minute after its maker stops renewing its lease.
+    lease: Option<bool>,
     #[schema(ignore)]
     cluster_id: Option<String>,
     #[schema(ignore)]
@@ -28,24 +37,97 @@ pub(in crate::api) struct TokenRequest {
     group_principals: Option<Vec<Value>>,
 }
 
+/// The kinds that are made on purpose.
+#[derive(ToSchema)]
+#[schema(rename_all = "kebab-case")]
+#[expect(dead_code, reason = "for the description: what is sent is read as a text and refused by name")]
+enum MadeKind {
+    ApiKey,
+    Kubeconfig,
+    KubectlShell,
+    Agent,
+    ComposeToken,
+    HelmToken,
+    Telemetry,
+    DrainNode,
+}
+
+/// What is to be changed about a token.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(in crate::api) struct TokenUpdateRequest {
+    /// Whether it is switched on.
+    enabled: Option<bool>,
+    /// Free text.
+    #[schema(max_length = 1024)]
+    description: Option<String>,
+    /// A shorter life, in milliseconds from its creation.
+    #[schema(minimum = 0, maximum = 31_536_000_000_000_i64)]
+    ttl: Option<i64>,
+}
+
+/// How a token is rotated.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(in crate::api) struct RotateRequest {
+    /// How long the old token stays good.
+    #[schema(maximum = 604_800)]
+    overlap_seconds: Option<u32>,
+    /// How long the new one is to live, in milliseconds; 0 is for ever.
+    #[schema(minimum = 0, maximum = 31_536_000_000_000_i64)]
+    ttl: Option<i64>,
+    /// Free text; the old one's unless given.
+    #[schema(max_length = 1024)]
+    description: Option<String>,
+}
+
 impl TryFrom<TokenRequest> for NewToken {
     type Error = ApiError;
 
     fn try_from(request: TokenRequest) -> Result<Self, ApiError> {
         // What would be narrower or wider than asked for is refused, not silently made.
-        if request.cluster_id.is_some_and(|id| !id.is_empty()) {
-            return Err(ApiError::invalid("InvalidOption", "tokens for one cluster alone are not supported"));
+        if given(request.cluster_id).is_some() {
+            let message = "tokens for one cluster alone are not supported";
+            return Err(ApiError::invalid("InvalidOption", message).on("clusterId"));
         }
         if request.groups.is_some() || request.group_principals.is_some() {
-            return Err(ApiError::invalid("InvalidOption", "a token has the groups of its user"));
+            return Err(ApiError::invalid("InvalidOption", "a token has the groups of its user").on("groups"));
         }
-        let owner = request.user_id.filter(|id| !id.is_empty());
-        let owner = owner.map(|id| UserId::try_from(id.as_str()).map_err(|_| AuthorityError::ForAnotherUser));
+        let kind = given(request.kind).map(|text| TokenKind::from_text(&text).ok_or_else(unknown_kind));
+        let owner = given(request.user_id)
+            .map(|id| UserId::try_from(id.as_str()).map_err(|_| AuthorityError::UnknownOwner));
         Ok(Self {
-            description: request.description.unwrap_or_default(),
-            ttl: request.ttl,
+            kind: kind.transpose()?.unwrap_or(TokenKind::ApiKey),
             owner: owner.transpose()?,
-            ..Self::default()
+            ttl: request.ttl,
+            description: request.description.unwrap_or_default(),
+            lease: request.lease.unwrap_or(false),
         })
     }
+}
+
+impl From<TokenUpdateRequest> for TokenChange {
+    fn from(request: TokenUpdateRequest) -> Self {
+        Self { enabled: request.enabled, description: request.description, ttl: request.ttl }
+    }
+}
+
+impl From<RotateRequest> for Rotation {
+    fn from(request: RotateRequest) -> Self {
+        Self {
+            overlap: Duration::from_secs(request.overlap_seconds.unwrap_or(0).into()),
+            ttl: request.ttl,
+            description: request.description,
+        }
+    }
+}
+
+/// An empty field of a form means none.
+fn given(text: Option<String>) -> Option<String> {
+    text.filter(|text| !text.is_empty())
+}
+
+fn unknown_kind() -> ApiError {
+    let kinds = TokenKind::ALL.map(TokenKind::as_str).join(", ");
+    ApiError::invalid("InvalidOption", format!("kind must be one of {kinds}")).on("kind")
 }

@@ -1,27 +1,33 @@
 //! `/v3/tokens`.
 
+pub(super) mod actions;
+pub(super) mod bulk;
 mod input;
 mod object;
+mod selection;
 
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::StatusCode;
+use http::header::{HeaderName, HeaderValue};
+use http::{HeaderMap, StatusCode};
 
-pub(super) use input::TokenRequest;
+pub(super) use input::{RotateRequest, TokenRequest, TokenUpdateRequest};
 pub(super) use object::{TokenObject, expires_at};
+pub(super) use selection::marker;
 
 use super::body::JsonBody;
-use super::collection::{Collection, Listing};
+use super::collection::{Collection, Listing, Part};
 use super::error::ApiError;
 use super::query::Query;
-use super::request::{By, Links, Named};
-use super::{Api, schema};
-use crate::authority::AuthorityError;
-use crate::store::{MAX_PAGE, TokenFilter, TokenQuery, TokenSort};
-use crate::token::TokenName;
+use super::request::{By, Links};
+use super::{Api, Caller, schema};
+use crate::authority::Issued;
+use crate::setting::Setting;
+use crate::token::Ttl;
+use crate::token::ttl::Clamp;
 
-/// Tokens: one's own, or with `?all=true` everybody's.
+/// Tokens: everybody's for administrators, one's own for others, or with `?me=true`.
 #[utoipa::path(get, path = "/v3/tokens", responses((status = 200, body = Collection<TokenObject>)))]
 pub(super) async fn list(
     State(api): State<Api>,
@@ -30,25 +36,23 @@ pub(super) async fn list(
     query: Query,
 ) -> Result<Json<Collection<TokenObject>>, ApiError> {
     let administrator = api.is_administrator(&caller).await?;
-    let all = query.flag("all")? == Some(true);
-    if all && !administrator {
-        return Err(AuthorityError::NotAdministrator.into());
-    }
-    let filter = TokenFilter { owner: (!all).then(|| caller.id.clone()), ..TokenFilter::default() };
-    let asked = TokenQuery { filter, sort: TokenSort::CreatedAt, limit: MAX_PAGE, ..TokenQuery::default() };
-    let tokens = api.authority.tokens(&caller, asked).await?;
-    let data = tokens.items.iter().map(|token| TokenObject::new(&links, token, &caller)).collect();
+    let asked = selection::page(&query, &caller, api.token_max_ttl())?;
+    let descending = asked.descending;
+    let page = api.authority.tokens(&caller, asked).await?;
+    let data = page.items.iter().map(|token| TokenObject::new(&links, token, &caller)).collect();
+    let next = page.next.map(|marker| marker.to_string());
     let listing = Listing { schema: &schema::TOKEN, links: &links, query: &query, administrator };
-    listing.whole(data).map(Json)
+    listing.collection(Part { data, next, descending }).map(Json)
 }
 
-/// Makes a token, or does what `?action=` says.
+/// Makes a token, or does what `?action=` says: `logout` deletes the token of this request, `shorten` makes the tokens
+/// that the filters let through live as long as tokens may now.
 #[utoipa::path(
     post, path = "/v3/tokens",
     request_body(content = TokenRequest),
     responses(
         (status = 201, description = "The token, with its key", body = TokenObject),
-        (status = 200, description = "What the action says"),
+        (status = 200, description = "What was shortened; nothing for a logout"),
     )
 )]
 pub(super) async fn post(
@@ -62,10 +66,10 @@ pub(super) async fn post(
         None => {
             let request: TokenRequest = body.parse()?;
             let issued = api.authority.create_token(&caller, request.try_into()?).await?;
-            let object = TokenObject::issued(&links, &issued, &caller);
-            Ok((StatusCode::CREATED, Json(object)).into_response())
+            Ok(granted(&links, &issued, &caller))
         }
         Some("logout") => log_out(State(api), By(caller)).await.map(IntoResponse::into_response),
+        Some("shorten") => bulk::shorten(&api, By(caller), &query).await.map(IntoResponse::into_response),
         Some(_) => Err(ApiError::action_not_available()),
     }
 }
@@ -77,25 +81,29 @@ pub(super) async fn log_out(State(api): State<Api>, By(caller): By) -> Result<St
     Ok(StatusCode::OK)
 }
 
-/// One token.
-#[utoipa::path(get, path = "/v3/tokens/{id}", responses((status = 200, body = TokenObject)))]
-pub(super) async fn show(
-    State(api): State<Api>,
-    By(caller): By,
-    links: Links,
-    Named(name): Named<TokenName>,
-) -> Result<Json<TokenObject>, ApiError> {
-    let token = api.authority.token(&caller, &name).await?;
-    Ok(Json(TokenObject::new(&links, &token, &caller)))
+/// The answer with a new token. That it lives shorter than was asked for stands in a header, for whoever does not
+/// compare.
+fn granted(links: &Links, issued: &Issued, caller: &Caller) -> Response {
+    let mut headers = HeaderMap::new();
+    if let Some(warning) = issued.clamped.and_then(|clamp| HeaderValue::try_from(warning(clamp)).ok()) {
+        headers.insert(WARNING, warning);
+    }
+    (StatusCode::CREATED, headers, Json(TokenObject::issued(links, issued, caller))).into_response()
 }
 
-/// Deletes a token: from the next request on it is good for nothing.
-#[utoipa::path(delete, path = "/v3/tokens/{id}", responses((status = 204, description = "It is gone")))]
-pub(super) async fn delete(
-    State(api): State<Api>,
-    By(caller): By,
-    Named(name): Named<TokenName>,
-) -> Result<StatusCode, ApiError> {
-    api.authority.delete_token(&caller, &name).await?;
-    Ok(StatusCode::NO_CONTENT)
+fn warning(Clamp { asked, max }: Clamp) -> String {
+    let asked = if asked == Ttl(0) { "for ever".to_owned() } else { format!("for {} ms", asked.0) };
+    let (max, setting) = (max.0, Setting::TokenMaxTtl.name());
+    format!("299 - \"the token lives for {max} ms, the maximum by {setting}, and not {asked}\"")
 }
+
+impl Api {
+    /// The longest life of a token by the settings; 0 is for ever.
+    fn token_max_ttl(&self) -> Ttl {
+        Ttl(self.authority.settings().token_max_ttl().millis())
+    }
+}
+
+/// Of the codes of RFC 7234 the one for whatever has no code. RFC 9111 has taken the field out of use for caches, and
+/// Kubernetes' clients print it.
+const WARNING: HeaderName = HeaderName::from_static("warning");

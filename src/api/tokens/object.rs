@@ -9,7 +9,7 @@ use crate::api::Caller;
 use crate::api::request::Links;
 use crate::authority::Issued;
 use crate::clock::{self, UnixMillis};
-use crate::token::{TokenKind, TokenRecord};
+use crate::token::{LastUse, TokenKind, TokenName, TokenRecord};
 
 /// A token; its key is in it when it was just made, and never again.
 #[derive(Debug, Serialize, ToSchema)]
@@ -82,6 +82,8 @@ impl TokenObject {
     /// `token` as `caller` sees it, who sees only what is his own or, to administrators, everything.
     pub(super) fn new(links: &Links, token: &TokenRecord, caller: &Caller) -> Self {
         let current = token.name == caller.token;
+        let used = token.last_used.as_ref();
+        let (links, actions) = possible(links, token, current);
         Self {
             object: "token",
             base_type: "token",
@@ -102,15 +104,15 @@ impl TokenObject {
             expires_at: expires_at(token),
             expired: token.is_expired(clock::now()),
             enabled: token.enabled,
-            is_derived: token.kind != TokenKind::Session,
+            is_derived: token.kind.rules().derived,
             current,
-            last_used_at: None,
-            last_used_address: None,
-            last_used_user_agent: None,
-            lease_until: None,
-            replaced_by: None,
-            links: token_links(links, token, current),
-            actions: BTreeMap::new(),
+            last_used_at: used.map(|used| used.at.to_string()),
+            last_used_address: used.map(|used| used.address.clone()),
+            last_used_user_agent: used.map(|LastUse { user_agent, .. }| user_agent.clone()),
+            lease_until: token.lease_until.as_ref().map(UnixMillis::to_string),
+            replaced_by: token.replaced_by.as_ref().map(TokenName::to_string),
+            links,
+            actions,
         }
     }
 
@@ -121,14 +123,29 @@ impl TokenObject {
     }
 }
 
-/// A session ends by logging out: nobody deletes the one he comes with.
-fn token_links(links: &Links, token: &TokenRecord, current: bool) -> BTreeMap<&'static str, String> {
+type Urls = BTreeMap<&'static str, String>;
+
+/// What can be done with a token by whoever sees it.
+fn possible(links: &Links, token: &TokenRecord, current: bool) -> (Urls, Urls) {
     let url = links.to_one("/v3/tokens", token.name.as_str());
-    let mut all = BTreeMap::from([("self", url.clone())]);
+    let action = |name: &str| format!("{url}?action={name}");
+    let mut links = BTreeMap::from([("self", url.clone()), ("update", url.clone())]);
+    let mut actions = BTreeMap::new();
+    // A session ends by logging out: nobody deletes or disables the one he comes with.
     if !(current && token.kind == TokenKind::Session) {
-        all.insert("remove", url);
+        links.insert("remove", url.clone());
+        let (name, url) =
+            if token.enabled { ("disable", action("disable")) } else { ("enable", action("enable")) };
+        actions.insert(name, url);
     }
-    all
+    let lives = token.enabled && !token.is_expired(clock::now()) && token.replaced_by.is_none();
+    if lives && token.kind != TokenKind::Session {
+        actions.insert("rotate", action("rotate"));
+    }
+    if lives && token.lease_until.is_some() {
+        actions.insert("renewLease", action("renewLease"));
+    }
+    (links, actions)
 }
 
 /// RFC 3339, or empty for a token that never expires.

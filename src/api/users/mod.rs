@@ -7,19 +7,22 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use http::StatusCode;
+use serde::Deserialize;
+use utoipa::ToSchema;
 
-pub(super) use input::{ChangePassword, SetPassword, UserRequest};
+use input::revoke;
+pub(super) use input::{ChangePassword, SetPassword, UserRequest, UserUpdateRequest};
 pub(super) use object::UserObject;
 
 use super::body::JsonBody;
-use super::collection::{Collection, Listing};
-use super::error::ApiError;
+use super::collection::{Collection, Listing, Part};
+use super::error::{ApiError, ErrorObject};
 use super::query::Query;
 use super::request::{By, Links, Named};
+use super::tokens::marker;
 use super::{Api, schema};
-use crate::authority::AuthorityError;
-use crate::identity::UserId;
-use crate::store::{MAX_PAGE, UserQuery};
+use crate::identity::{UserId, Username};
+use crate::store::{UserFilter, UserQuery};
 
 /// Users: all, for administrators; with `?me=true` the caller alone.
 #[utoipa::path(get, path = "/v3/users", responses((status = 200, body = Collection<UserObject>)))]
@@ -29,28 +32,46 @@ pub(super) async fn list(
     links: Links,
     query: Query,
 ) -> Result<Json<Collection<UserObject>>, ApiError> {
-    let users = if query.flag("me")? == Some(true) {
-        let me = api.authority.user(&caller, &caller.id).await;
-        vec![me.map_err(|error| match error {
-            AuthorityError::NotFound => AuthorityError::CallerGone,
-            other => other,
-        })?]
-    } else {
-        api.authority.users(&caller, UserQuery { limit: MAX_PAGE, ..UserQuery::default() }).await?.items
-    };
     let administrator = api.is_administrator(&caller).await?;
-    let data = users.iter().map(|user| UserObject::new(&links, user, &caller)).collect();
     let listing = Listing { schema: &schema::USER, links: &links, query: &query, administrator };
-    listing.whole(data).map(Json)
+    if query.flag("me")? == Some(true) {
+        let me = api.own_user(&caller).await?;
+        return listing.whole(vec![UserObject::new(&links, &me, &caller)]).map(Json);
+    }
+    let asked = selection(&query)?;
+    let descending = asked.descending;
+    let page = api.authority.users(&caller, asked).await?;
+    let data = page.items.iter().map(|user| UserObject::new(&links, user, &caller)).collect();
+    let next = page.next.map(|marker| marker.to_string());
+    listing.collection(Part { data, next, descending }).map(Json)
+}
+
+fn selection(query: &Query) -> Result<UserQuery, ApiError> {
+    let name = query.parsed("username", "a user's name", |text| Username::try_from(text).ok())?;
+    query.parsed("sort", "username", |text| (text == "username").then_some(()))?;
+    let filter = UserFilter { name, enabled: query.flag("enabled")?, admin: query.flag("admin")? };
+    let descending = query.descending()?.unwrap_or(false);
+    Ok(UserQuery { filter, descending, after: marker(query)?, limit: query.limit()? })
+}
+
+/// A new user, or for the action `changepassword` a new password.
+#[derive(Deserialize, ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "for the description: the action says which it is")]
+enum UserPost {
+    NewUser(UserRequest),
+    ChangePassword(ChangePassword),
 }
 
 /// Makes a user, or with `?action=changepassword` changes the caller's own password.
 #[utoipa::path(
     post, path = "/v3/users",
-    request_body(content = UserRequest),
+    request_body(content = UserPost),
     responses(
         (status = 201, description = "The user", body = UserObject),
         (status = 200, description = "The password is changed"),
+        (status = 409, description = "Another user has the name", body = ErrorObject),
+        (status = 429, description = "Too many failures; Retry-After says when to try again", body = ErrorObject),
     )
 )]
 pub(super) async fn post(
@@ -68,8 +89,10 @@ pub(super) async fn post(
             Ok((StatusCode::CREATED, Json(object)).into_response())
         }
         Some("changepassword") => {
-            let ChangePassword { current_password, new_password } = body.parse()?;
-            api.authority.change_password(&caller, current_password.0, new_password.0, None).await?;
+            let ChangePassword { current_password, new_password, revoke_tokens } = body.parse()?;
+            let (current, new, revoke) =
+                (current_password.0, new_password.0, revoke(revoke_tokens.as_deref())?);
+            api.authority.change_password(&caller, current, new, revoke).await?;
             Ok(StatusCode::OK.into_response())
         }
         Some(_) => Err(ApiError::action_not_available()),
@@ -91,7 +114,7 @@ pub(super) async fn show(
 /// Changes the fields that are given.
 #[utoipa::path(
     put, path = "/v3/users/{id}",
-    request_body(content = UserRequest),
+    request_body(content = UserUpdateRequest),
     responses((status = 200, body = UserObject))
 )]
 pub(super) async fn update(
@@ -101,8 +124,8 @@ pub(super) async fn update(
     Named(id): Named<UserId>,
     body: JsonBody,
 ) -> Result<Json<UserObject>, ApiError> {
-    let request: UserRequest = body.parse()?;
-    if let Some(username) = request.username() {
+    let request: UserUpdateRequest = body.parse()?;
+    if let Some(username) = &request.username {
         let user = api.authority.user(&caller, &id).await?;
         if user.name.as_str() != username {
             return Err(ApiError::invalid("InvalidOption", "a user name can't be changed").on("username"));
@@ -128,8 +151,9 @@ pub(super) async fn act(
 ) -> Result<Json<UserObject>, ApiError> {
     match query.action()? {
         Some("setpassword") => {
-            let SetPassword { new_password } = body.parse()?;
-            let user = api.authority.set_password(&caller, &id, new_password.0, None).await?;
+            let SetPassword { new_password, revoke_tokens } = body.parse()?;
+            let revoke = revoke(revoke_tokens.as_deref())?;
+            let user = api.authority.set_password(&caller, &id, new_password.0, revoke).await?;
             Ok(Json(UserObject::new(&links, &user, &caller)))
         }
         Some(_) => Err(ApiError::action_not_available()),

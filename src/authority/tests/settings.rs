@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::authority::Policy;
+use crate::authority::testing::policy;
 use crate::setting::{Minutes, Setting, SettingError, Source, Values};
 
 type Changes<'a> = &'a [(Setting, &'a str)];
@@ -25,11 +26,14 @@ async fn a_setting_holds_for_everybody_when_its_change_is_acknowledged_and_after
     let refused = house.authority.set_password(&house.root, &house.alice.id, short, None).await;
     assert!(matches!(refused, Err(AuthorityError::Password(_))), "{refused:?}");
 
-    let again = open(&house.store, Policy::default()).await;
+    let again = open(&house.store, policy()).await;
     assert_eq!(again.settings(), settings);
     let reset = vec![(Setting::PasswordMinLength, None), (Setting::ServerUrl, Some(String::new()))];
     let settings = house.authority.set_settings(&house.root, reset).await.unwrap();
-    assert_eq!((settings.password_min_length(), settings.server_url()), (12, ""));
+    assert_eq!(
+        (settings.password_min_length(), settings.server_url()),
+        (12, "https://gate.example.org:8443")
+    );
     assert_eq!(settings.source(Setting::ServerUrl), Source::Default);
 }
 
