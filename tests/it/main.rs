@@ -53,3 +53,5 @@ mod upgrades;
 mod upstream;
 mod warnings;
 mod watches;
+mod web_pages;
+mod web_tools;
