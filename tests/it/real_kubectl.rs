@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::real_gate::{RealGate, Running, TOKEN_EXTRA, audited, fail, run_with_input, succeed};
 use crate::support::accounts::Account;
+use crate::support::database;
 
 #[tokio::test]
 async fn kubectl_reads_writes_and_lists_in_chunks() {
@@ -39,6 +40,19 @@ async fn kubectl_reads_writes_and_lists_in_chunks() {
     assert_eq!(succeed(user.kubectl().args(value)), "e");
     succeed(user.kubectl().args(["delete", "configmap", "map-3"]));
     assert!(fail(user.kubectl().args(value)).contains("NotFound"));
+}
+
+#[tokio::test]
+async fn kubectl_says_that_its_token_is_about_to_end() {
+    let gate = RealGate::shared().await;
+    let account = gate.account("ending", &[]).await;
+    // Ten hours long, nine and a half of them gone.
+    let sql = "UPDATE tokens SET ttl = 36000000, created_at = created_at - 34200000 WHERE name = ?1";
+    assert_eq!(database::open(&gate.gate).execute(sql, [&account.token_name]).unwrap(), 1);
+    let output = gate.kubectl(&account).args(["auth", "whoami"]).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains(&format!("Warning: token {} expires in ", account.token_name)), "{said}");
 }
 
 #[tokio::test]
