@@ -1,6 +1,7 @@
 //! Housekeeping: what has ended is deleted after a while, and leases that nobody renewed at once.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval, sleep};
@@ -26,6 +27,11 @@ impl Authority {
         let found = self.store.never_expiring_tokens().await?;
         let count = |kind| found.iter().find(|(of, _)| *of == kind).map_or(0, |(_, count)| *count);
         Ok(TokenKind::ALL.into_iter().map(|kind| (kind, count(kind))).collect())
+    }
+
+    /// Tokens that were deleted since the start because they, or their lease, had expired.
+    pub fn purged_tokens(&self) -> u64 {
+        self.purged.load(Ordering::Relaxed)
     }
 
     pub(super) async fn end_leases(&self, now: UnixMillis) -> Result<(), AuthorityError> {
@@ -59,6 +65,7 @@ impl Authority {
         loop {
             let act = Act::of_server(action);
             let committed = self.commit_to_many(write(), act, message.to_owned()).await?;
+            self.purged.fetch_add(committed.count as u64, Ordering::Relaxed);
             if committed.count < BATCH_SIZE {
                 return Ok(());
             }

@@ -26,6 +26,7 @@ mod users;
 
 use std::net::IpAddr;
 use std::sync::Mutex;
+use std::sync::atomic::AtomicU64;
 
 use tokio::sync::Semaphore;
 
@@ -56,6 +57,7 @@ pub struct Authority {
     password_work: PasswordWork,
     failures: Mutex<FailureLimiter>,
     refusals: Mutex<Refusals>,
+    purged: AtomicU64,
 }
 
 /// What whoever runs the server has decided, and nobody changes through the API.
@@ -98,6 +100,7 @@ impl Authority {
             password_work: PasswordWork::new(),
             failures: Mutex::new(FailureLimiter::default()),
             refusals: Mutex::new(Refusals::default()),
+            purged: AtomicU64::new(0),
         })
     }
 

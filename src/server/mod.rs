@@ -2,6 +2,7 @@
 
 mod activity;
 mod admin;
+mod bookkeeping;
 mod client_io;
 mod connection;
 mod control;
@@ -35,6 +36,7 @@ use crate::proxy::{Clusters, Gate};
 use crate::store::{Store, StoreError};
 use crate::telemetry::Telemetry;
 use crate::upstream::Upstream;
+use bookkeeping::Bookkeeping;
 use connection::Context;
 use dispatch::Dispatch;
 use endpoints::Endpoints;
@@ -108,7 +110,6 @@ fn run(control: &Runtime, config: &Arc<Config>, telemetry: &Arc<Telemetry>) -> R
     let store = Store::open(&config.data_dir, config.token_hashing)?;
     let records = Records::new(store.clone(), config.limits.token_cache_entries, Arc::clone(telemetry));
     let records_feed = control.spawn(records.clone().follow(store.subscribe()));
-    let bookkeeping = Bookkeeping::start(control, &records, &store);
     let cluster = control.block_on(Cluster::load(DEFAULT_CLUSTER, &config.cluster))?;
     let identity = ServerIdentity::load(config)?;
     let server_config = tls::server_config(Arc::clone(&identity))?;
@@ -118,6 +119,7 @@ fn run(control: &Runtime, config: &Arc<Config>, telemetry: &Arc<Telemetry>) -> R
     let endpoints = Endpoints::of(&listeners, &admin)?;
     let info = endpoints.api_info(config, DEFAULT_CLUSTER)?;
     let (authority, settings_feed) = control::start_authority(control, config, &store, &info)?;
+    let bookkeeping = Bookkeeping::start(control, &records, &store, &authority, telemetry);
     let readiness = Readiness::new();
     control.spawn(Arc::clone(&readiness).watch(store, Arc::clone(&cluster)));
     control.spawn(admin::serve(admin, Arc::clone(&readiness), Arc::clone(telemetry)));
@@ -138,31 +140,8 @@ fn run(control: &Runtime, config: &Arc<Config>, telemetry: &Arc<Telemetry>) -> R
     let outcome = control.block_on(wait_for_end([records_feed, settings_feed], &mut workers.ended));
     readiness.drain();
     let drained = control.block_on(workers.drain(config.limits.drain_timeout));
-    control.block_on(bookkeeping.finish());
+    control.block_on(bookkeeping.finish(FLUSH_TIMEOUT));
     drained.and(outcome)
-}
-
-/// What is written down about requests after they have been answered.
-struct Bookkeeping {
-    stop: watch::Sender<bool>,
-    usage: JoinHandle<()>,
-}
-
-impl Bookkeeping {
-    fn start(control: &Runtime, records: &Records, store: &Store) -> Self {
-        let (stop, stopped) = watch::channel(false);
-        let (book, store) = (Arc::clone(records.usage()), store.clone());
-        let usage = control.spawn(async move { book.keep(&store, stopped).await });
-        Self { stop, usage }
-    }
-
-    /// Writes what is left, in so far as the store takes it soon.
-    async fn finish(self) {
-        let _ = self.stop.send(true);
-        if tokio::time::timeout(FLUSH_TIMEOUT, self.usage).await.is_err() {
-            tracing::warn!("the last uses of tokens could not be written");
-        }
-    }
 }
 
 /// Waits for a signal to stop, or for a feed of changes or a worker to end, which they must not.

@@ -24,7 +24,7 @@ impl TokenMetrics {
                 .map(|kind| (kind, resolve::<Gauge>(&never_expiring, "kind", kind.as_str()))),
             usage_writes: register(to, "token_usage_writes", "Last uses of tokens written to the store"),
             usage_lost: register(to, "token_usage_lost", "Last uses of tokens lost for want of room"),
-            purged: register(to, "tokens_purged", "Expired tokens that were deleted"),
+            purged: register(to, "tokens_purged", "Tokens deleted because they, or their lease, had expired"),
             audit_events_lost: register(
                 to,
                 "audit_events_lost",
@@ -51,7 +51,7 @@ impl TokenMetrics {
         }
     }
 
-    /// How many expired tokens have been deleted since the start.
+    /// How many tokens have been deleted since the start because they, or their lease, had expired.
     pub fn set_purged(&self, total: u64) {
         raise(&self.purged, total);
     }

@@ -1,7 +1,9 @@
 //! One line a request, of fields that are on a list, and figures that add up.
 
+use nix::sys::signal::Signal;
 use serde_json::Value;
 
+use crate::support::database;
 use crate::support::rig::Rig;
 use crate::support::stub::Reply;
 
@@ -104,6 +106,23 @@ async fn metrics_count_what_was_answered() {
             (count(ok).await, count(unknown).await) == (before.0 + 7.0, before.1 + 1.0)
         })
         .await;
+}
+
+#[tokio::test]
+async fn tokens_that_never_expire_are_counted_by_kind() {
+    let mut rig = Rig::start().await;
+    let account = rig.account("alice", &[]).await;
+    for name in ["drain-node-bcdfg", "drain-node-ghjkl"] {
+        database::copy_token(&rig.gate, &account.token_name, name, Some("drain-node"), None);
+    }
+    let sql = "UPDATE tokens SET ttl = 0 WHERE kind = 'drain-node'";
+    assert_eq!(database::open(&rig.gate).execute(sql, []).unwrap(), 2);
+    rig.gate.signal(Signal::SIGTERM);
+    assert_eq!(rig.gate.exit_code().await, Some(0));
+    rig.gate.restart().await;
+    let line = "portcullis_tokens_never_expiring{kind=\"drain-node\"} 2\n";
+    let counted = async || rig.gate.admin_request("/metrics").await.1.contains(line);
+    rig.gate.wait_until("counting", counted).await;
 }
 
 /// The one line about `namespace`, once it is written.
