@@ -2,8 +2,8 @@
 
 use axum::body::Body;
 use axum::extract::{FromRequest, Request};
-use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use bytes::{Bytes, BytesMut};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
 use http::{HeaderMap, StatusCode};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
@@ -55,6 +55,27 @@ impl<S: Sync> FromRequest<S> for JsonBody {
     }
 }
 
+/// The body in memory, though of one that is too large only as much as tells that. An answer that comes before its body
+/// was read ends the connection, and a client that is still sending then would not see what we say.
+pub(super) async fn read_ahead(headers: &HeaderMap, mut body: Body) -> Result<Body, ApiError> {
+    // Such a client waits with the body until it is asked for.
+    if headers.contains_key(EXPECT) {
+        return Ok(body);
+    }
+    let (mut kept, mut seen) = (BytesMut::new(), 0);
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(|_| ended_early())?.into_data() else { continue };
+        seen += data.len();
+        if kept.len() <= MAX_BODY_BYTES {
+            kept.extend_from_slice(data.get(..MAX_BODY_BYTES + 1).unwrap_or(&data));
+        }
+        if seen > MAX_DISCARDED_BYTES {
+            break;
+        }
+    }
+    Ok(Body::from(kept.freeze()))
+}
+
 /// No content type counts as JSON, as Rancher's command line sends none. Any other is refused: a form on a foreign
 /// page can send those without asking the browser for leave.
 fn is_json(headers: &HeaderMap) -> bool {
@@ -82,8 +103,12 @@ async fn collect(body: Body) -> Result<Bytes, ApiError> {
     match Limited::new(body, MAX_BODY_BYTES).collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
-        Err(_) => Err(ApiError::new(StatusCode::BAD_REQUEST, "InvalidFormat", "body ended early")),
+        Err(_) => Err(ended_early()),
     }
+}
+
+fn ended_early() -> ApiError {
+    ApiError::new(StatusCode::BAD_REQUEST, "InvalidFormat", "body ended early")
 }
 
 fn too_large() -> ApiError {
@@ -121,6 +146,8 @@ impl<'de> Deserialize<'de> for SecretText {
 }
 
 const MAX_BODY_BYTES: usize = 64 * 1024;
+/// How much of a body that is too large is read all the same, so that its client can be told.
+const MAX_DISCARDED_BYTES: usize = 1024 * 1024;
 const MAX_DEPTH: usize = 32;
 
 #[cfg(test)]

@@ -6,12 +6,14 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
+use axum::response::IntoResponse as _;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body::Body as HttpBody;
 use http_body_util::BodyExt as _;
 use tower::ServiceExt as _;
 
+use super::body::read_ahead;
 use super::{Authentication, ClientAddress, Info, refusal, router};
 use crate::authority::Authority;
 
@@ -43,7 +45,12 @@ impl Service {
             request.extensions_mut().insert(authentication);
         }
         request.extensions_mut().insert(ClientAddress(address));
-        let response = self.0.oneshot(request.map(Body::new)).await;
+        let (parts, body) = request.into_parts();
+        let body = match read_ahead(&parts.headers, Body::new(body)).await {
+            Ok(body) => body,
+            Err(error) => return boxed(error.into_response()),
+        };
+        let response = self.0.oneshot(Request::from_parts(parts, body)).await;
         boxed(response.unwrap_or_else(|never| match never {}))
     }
 

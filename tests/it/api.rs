@@ -63,6 +63,23 @@ async fn a_stranger_is_served_nothing_but_what_is_for_everybody() {
 }
 
 #[tokio::test]
+async fn a_client_that_is_still_sending_its_body_sees_the_refusal() {
+    let rig = Rig::start().await;
+    let mut client = rig.http1().await;
+    let lines = [("Content-Type", "application/json")];
+    for length in [20_000, 60_000, 70_000, 500_000] {
+        // On the same connection: nothing of the body is left in it.
+        let response = client.request("POST", "/v3/users", &lines, &vec![b'x'; length]).await;
+        assert_eq!(response.status, 401, "{length}");
+    }
+    let account = rig.account("alice", &[]).await;
+    let authorization = account.authorization();
+    let lines = [("Content-Type", "application/json"), ("Authorization", authorization.as_str())];
+    let response = client.request("POST", "/v3/tokens", &lines, &vec![b'x'; 500_000]).await;
+    assert_eq!(response.status, 413);
+}
+
+#[tokio::test]
 async fn bodies_that_are_too_large_too_deep_or_no_json_are_refused() {
     let rig = Rig::start().await;
     let account = rig.account("alice", &[]).await;
