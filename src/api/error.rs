@@ -165,6 +165,7 @@ fn answer(error: &AuthorityError) -> ApiError {
         E::StoreUnreachable(_) => ApiError::of(StatusCode::SERVICE_UNAVAILABLE),
         E::StoreFailed(_)
         | E::NoRandomness
+        | E::BackupDirectory { .. }
         | E::AdminPassword { .. }
         | E::Password(PasswordError::Unhashable) => ApiError::of(StatusCode::INTERNAL_SERVER_ERROR),
     }

@@ -5,6 +5,7 @@
 //! those that were not stored are counted.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
@@ -134,6 +135,18 @@ impl Authority {
             log(&AuditEvent { token: Some(token.clone()), ..event.clone() });
         }
         Ok(committed)
+    }
+
+    /// Turns hashing of tokens on, and writes down with it that `act` was done, or why it was not.
+    pub(super) async fn hash_tokens(&self, act: Act, backup: PathBuf, message: String) {
+        let event = act.clone().event(AuditOutcome::Success, message);
+        match self.store.enable_token_hashing(backup, Some(event.clone())).await {
+            Ok(()) => log(&event),
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "hashing of tokens failed");
+                log(&act.event(AuditOutcome::Failure, error.to_string()));
+            }
+        }
     }
 
     /// What `act` came to. If it was refused, that is written down.

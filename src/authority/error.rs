@@ -133,6 +133,15 @@ pub enum AuthorityError {
     /// The operating system has no random bytes, or every name tried was taken.
     #[error("no new name or key could be made")]
     NoRandomness,
+    /// There is nowhere for a backup.
+    #[error("can't make the backup directory {path}")]
+    BackupDirectory {
+        /// Which directory.
+        path: PathBuf,
+        /// What the operating system said.
+        #[source]
+        source: io::Error,
+    },
     /// The first administrator's password can't be left for the operator.
     #[error("can't write {path}")]
     AdminPassword {
@@ -181,6 +190,7 @@ impl AuthorityError {
             | Self::StoreFailed(_)
             | Self::NoRandomness
             | Self::Password(PasswordError::Unhashable)
+            | Self::BackupDirectory { .. }
             | Self::AdminPassword { .. } => Some(AuditOutcome::Failure),
             Self::NotFound
             | Self::NameTaken

@@ -7,6 +7,7 @@ mod audit;
 mod bootstrap;
 mod bulk;
 mod error;
+mod features;
 mod housekeeping;
 mod issue;
 mod kubeconfig;
@@ -25,8 +26,9 @@ mod tokens;
 mod users;
 
 use std::net::IpAddr;
-use std::sync::Mutex;
+use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::Semaphore;
 
@@ -54,6 +56,8 @@ pub struct Authority {
     settings: LiveSettings,
     /// One place: settings that depend on each other are changed one after the other.
     setting_change: Semaphore,
+    /// One place: taken while hashing of tokens is being turned on.
+    hashing_order: Arc<Semaphore>,
     password_work: PasswordWork,
     failures: Mutex<FailureLimiter>,
     refusals: Mutex<Refusals>,
@@ -69,6 +73,8 @@ pub struct Policy {
     pub environment: Values,
     /// Defaults of settings that the server's configuration says.
     pub configured: Values,
+    /// Where backups are written, outside of the data directory; made when it is needed.
+    pub backup_dir: PathBuf,
 }
 
 /// Who asks, as the gate has authenticated it.
@@ -97,6 +103,7 @@ impl Authority {
             policy,
             settings: LiveSettings::new(settings),
             setting_change: Semaphore::new(1),
+            hashing_order: Arc::new(Semaphore::new(1)),
             password_work: PasswordWork::new(),
             failures: Mutex::new(FailureLimiter::default()),
             refusals: Mutex::new(Refusals::default()),

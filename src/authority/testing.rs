@@ -25,16 +25,24 @@ pub(crate) struct House {
     pub(crate) root: Caller,
     pub(crate) alice: Caller,
     pub(crate) dir: TempDir,
+    /// Where backups are written.
+    pub(crate) backups: TempDir,
 }
 
 impl House {
     pub(crate) async fn new() -> Self {
-        let dir = TempDir::new();
-        let store = Store::open(dir.path(), None).unwrap();
-        let authority = open(&store, policy()).await;
+        Self::with_hashing(None).await
+    }
+
+    /// `Some(false)` for a store that keeps keys in clear.
+    pub(crate) async fn with_hashing(hashing: Option<bool>) -> Self {
+        let (dir, backups) = (TempDir::new(), TempDir::new());
+        let store = Store::open(dir.path(), hashing).unwrap();
+        let policy = Policy { backup_dir: backups.path().join("new"), ..policy() };
+        let authority = open(&store, policy).await;
         let root = admit(&store, user("root", true)).await;
         let alice = admit(&store, user("alice", false)).await;
-        Self { authority, store, root, alice, dir }
+        Self { authority, store, root, alice, dir, backups }
     }
 
     /// Another user, with [`PASSWORD`].

@@ -2,11 +2,13 @@
 
 mod bulk;
 mod events;
+mod features;
 mod housekeeping;
 mod settings;
 mod tokens;
 
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 
 use super::testing::{CapturedLog, HOME, House, PASSWORD, log_in, open};
 use super::{AuthorityError, Caller, Login, LoginPurpose, NewToken, NewUser, Policy, UserChange};

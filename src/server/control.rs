@@ -27,6 +27,7 @@ pub(super) fn start_authority(
             (Setting::ServerUrl, info.server_url.clone()),
             (Setting::CaCertificates, ca),
         ]),
+        backup_dir: config.backup_dir.clone(),
     };
     // Subscribed before the settings are read, so that no change falls in between.
     let feed = store.subscribe();
