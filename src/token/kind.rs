@@ -209,6 +209,32 @@ mod tests {
     }
 
     #[test]
+    fn the_documentation_lists_every_kind() {
+        let row = |kind: TokenKind| {
+            let rules = kind.rules();
+            let maker = match rules.maker {
+                Maker::Login => "a login",
+                Maker::Owner => "its owner",
+                Maker::OwnerWithLease => "administrators; its owner, on a lease",
+                Maker::Administrator => "administrators",
+            };
+            let life = match rules.default_ttl {
+                DefaultTtl::Session => "`auth-user-session-ttl-minutes`",
+                DefaultTtl::Kubeconfig => "`kubeconfig-default-token-ttl-minutes`",
+                DefaultTtl::Maximum => "the maximum",
+                DefaultTtl::Never => "for ever",
+            };
+            let bounded = if rules.bounded { "yes" } else { "no" };
+            format!("| `{}` | `{}` | {maker} | {life} | {bounded} |\n", rules.text, rules.pattern)
+        };
+        let head =
+            "| kind | name | made by | lives by default | bounded by the maximum |\n|---|---|---|---|---|\n";
+        let table = head.to_owned() + &TokenKind::ALL.map(row).concat() + "\n";
+        let text = include_str!("../../docs/tokens.md");
+        assert!(text.contains(&table), "the table in docs/tokens.md should be:\n{table}");
+    }
+
+    #[test]
     fn what_lives_for_ever_by_default_is_made_by_administrators_or_on_a_lease() {
         let for_ever: Vec<_> = TokenKind::ALL
             .into_iter()
