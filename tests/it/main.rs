@@ -40,6 +40,7 @@ mod real_kubectl;
 mod real_many_watches;
 mod real_restart;
 mod real_revocation;
+mod real_run;
 mod real_streams;
 mod revocation;
 mod shutdown;

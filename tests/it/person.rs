@@ -18,7 +18,11 @@ pub(crate) struct Person {
 
 impl Person {
     pub(crate) async fn new(gate: &Arc<RealGate>, name: &str, groups: &[&str]) -> Self {
-        let account = gate.account(name, groups).await;
+        Self::of(gate, gate.account(name, groups).await)
+    }
+
+    /// Somebody who has an account already.
+    pub(crate) fn of(gate: &Arc<RealGate>, account: Account) -> Self {
         Self { gate: Arc::clone(gate), account, home: Directory::new() }
     }
 

@@ -1,6 +1,7 @@
 //! Both forms of a kubeconfig in the hands of the real kubectl: with a token in it, and with a call of our plugin.
 
 use std::process::Command;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
@@ -8,13 +9,19 @@ use crate::person::Person;
 use crate::real_gate::{RealGate, fail, succeed};
 
 #[tokio::test]
-async fn a_kubeconfig_with_a_token_works() {
+async fn a_kubeconfig_with_a_token_works_and_is_written_anew_with_the_same() {
     let gate = RealGate::shared().await;
     let person = Person::new(&gate, "downloader", &["developers"]).await;
     person.log_in();
-    succeed(&mut person.portcullis(&["kubeconfig", "--output-file", "gate.yaml"]));
+    let command = ["kubeconfig", "--output-file", "gate.yaml", "--reuse"];
+    succeed(&mut person.portcullis(&command));
     assert_eq!(who_am_i(&person, "gate.yaml"), "downloader");
-    assert_eq!(person.tokens("kubeconfig-").await.len(), 1);
+    let tokens = person.tokens("kubeconfig-").await;
+    assert_eq!(tokens.len(), 1);
+
+    succeed(&mut person.portcullis(&command));
+    assert_eq!(who_am_i(&person, "gate.yaml"), "downloader");
+    assert_eq!(person.tokens("kubeconfig-").await, tokens, "more than half of its life is left");
 
     succeed(&mut person.portcullis(&["kubeconfig", "--output-file", "gate.yaml", "--force"]));
     assert_eq!(person.tokens("kubeconfig-").await.len(), 2);
@@ -22,9 +29,9 @@ async fn a_kubeconfig_with_a_token_works() {
 
 #[tokio::test]
 async fn two_kubectl_at_once_ask_once_for_name_and_password() {
-    let gate = RealGate::shared().await;
+    let gate = gate_of_plugins().await;
     let person = Person::new(&gate, "typist", &[]).await;
-    write_plugin_kubeconfig(&person);
+    download(&person);
     let mut first = person.on_terminal(WHO_AM_I);
     assert!(first.shows("Username: "));
     let mut second = person.on_terminal(WHO_AM_I);
@@ -37,15 +44,18 @@ async fn two_kubectl_at_once_ask_once_for_name_and_password() {
         assert_eq!(code, 0, "{screen}");
         assert!(screen.contains("\"username\": \"typist\"") && !screen.contains("Username: "), "{screen}");
     }
-    assert_eq!(person.tokens("kubeconfig-").await.len(), 1);
+    let names = person.tokens("kubeconfig-").await;
+    let [name] = names.as_slice() else { panic!("{names:?}") };
+    let token = gate.api("GET", &format!("/v3/tokens/{name}"), &Value::Null).await.json();
+    assert_eq!(token["ttl"], 16 * 3_600_000, "it lives as long as a session, not as a kubeconfig's token");
     assert_eq!(who_am_i(&person, "plugin.yaml"), "typist");
 }
 
 #[tokio::test]
 async fn a_revoked_token_leads_to_a_new_login() {
-    let gate = RealGate::shared().await;
+    let gate = gate_of_plugins().await;
     let person = Person::new(&gate, "revoker", &[]).await;
-    write_plugin_kubeconfig(&person);
+    download(&person);
     log_in_on_terminal(&person, true);
     // Within a minute the plugin asks before it hands out: nothing fails.
     revoke(&person).await;
@@ -64,9 +74,9 @@ async fn a_revoked_token_leads_to_a_new_login() {
 
 #[tokio::test]
 async fn without_a_terminal_a_session_of_login_is_needed_and_enough() {
-    let gate = RealGate::shared().await;
+    let gate = gate_of_plugins().await;
     let person = Person::new(&gate, "robot", &[]).await;
-    write_plugin_kubeconfig(&person);
+    download(&person);
     let refused = fail(&mut kubectl(&person, "plugin.yaml"));
     assert!(refused.contains(&format!("portcullis login {}", person.server())), "{refused}");
     person.log_in();
@@ -124,23 +134,18 @@ fn kubectl(person: &Person, kubeconfig: &str) -> Command {
 
 const WHO_AM_I: &str = "kubectl --kubeconfig=plugin.yaml auth whoami --output=json";
 
-fn write_plugin_kubeconfig(person: &Person) {
-    use base64::Engine as _;
-    let ca = base64::engine::general_purpose::STANDARD.encode(std::fs::read(person.ca_file()).unwrap());
-    let server = person.server();
-    let config = json!({
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{ "name": "local", "cluster": {
-            "server": format!("{server}/k8s/clusters/local"), "certificate-authority-data": ca } }],
-        "users": [{ "name": "local", "user": { "exec": {
-            "apiVersion": "client.authentication.k8s.io/v1",
-            "command": "portcullis",
-            "args": ["credential", format!("--server={server}"), "--cluster=local"],
-            "interactiveMode": "IfAvailable",
-            "provideClusterInfo": true } } }],
-        "contexts": [{ "name": "local", "context": { "cluster": "local", "user": "local" } }],
-        "current-context": "local",
-    });
-    std::fs::write(person.file("plugin.yaml"), config.to_string()).unwrap();
+/// A gate that is set to give kubeconfigs without a token.
+async fn gate_of_plugins() -> Arc<RealGate> {
+    let gate = Arc::new(RealGate::start().await);
+    let setting = "/v3/settings/kubeconfig-generate-token";
+    let set = gate.api("PUT", setting, &json!({ "value": "false" })).await;
+    assert_eq!(set.status, 200, "{}", set.text());
+    gate
+}
+
+/// Downloads a kubeconfig, as somebody who is not logged in afterwards.
+fn download(person: &Person) {
+    person.log_in();
+    succeed(&mut person.portcullis(&["kubeconfig", "--output-file", "plugin.yaml"]));
+    succeed(&mut person.portcullis(&["logout"]));
 }
