@@ -9,6 +9,7 @@ use super::listing::{Item, PageOptions};
 use super::moment::{Moment, moment};
 use super::query::Query;
 use super::trust::TrustOptions;
+use super::user;
 
 /// Arguments of `audit`.
 #[derive(Debug, Args)]
@@ -31,7 +32,7 @@ struct List {
     /// Only what is of this kind, such as token.create
     #[arg(long)]
     action: Option<String>,
-    /// Only what this user did, by id
+    /// Only what this user did, by name or id
     #[arg(long, value_name = "USER")]
     actor: Option<String>,
     /// Only what happened since then: 2026-01-31, 2026-01-31T12:00:00Z, or a time ago such as 2h
@@ -74,9 +75,17 @@ impl List {
     fn run(self, client: &Client) -> Result<(), CliError> {
         let mut query = Query::default();
         query.add("action", self.action);
-        query.add("actor", self.actor);
+        query.add("actor", self.actor.map(|name| id_of(client, name)).transpose()?);
         query.add("since", self.since.map(|since| since.to_string()));
         self.page.print::<AuditResource, 8>(client, &query.of("/v3/auditevents"))
+    }
+}
+
+/// The id of a user; of one who is deleted, only the id is known.
+fn id_of(client: &Client, name_or_id: String) -> Result<String, CliError> {
+    match user::id_of(client, &name_or_id) {
+        Err(CliError::NoSuchUser(_)) => Ok(name_or_id),
+        found => found,
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::config::ConfigErrors;
 use crate::server::ServeError;
+use crate::store::BackupError;
 use crate::telemetry::LoggingError;
 
 /// Why a command failed, in words for the one who typed it.
@@ -22,6 +23,9 @@ pub(super) enum CliError {
     /// The server did not start, or had to stop.
     #[error(transparent)]
     Serve(#[from] ServeError),
+    /// A backup was not made or not restored.
+    #[error(transparent)]
+    Backup(#[from] BackupError),
     /// There is no profile.
     #[error("not logged in: run `portcullis login URL` first")]
     NotLoggedIn,
@@ -130,8 +134,8 @@ pub(super) enum CliError {
     /// An answer that the API would not give.
     #[error("{0} does not answer like a Portcullis server: {1}")]
     UnexpectedAnswer(String, &'static str),
-    /// A feature could not be switched on.
-    #[error("feature {name} is not on: {reason}")]
+    /// A feature could not be switched on, or not to the end.
+    #[error("feature {name}: {reason}")]
     FeatureFailed {
         /// Which.
         name: String,

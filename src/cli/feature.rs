@@ -1,7 +1,7 @@
 //! `portcullis feature`: what can be switched on for the whole server, for good.
 
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand};
 use serde::Deserialize;
@@ -12,7 +12,7 @@ use super::confirm::ConfirmOptions;
 use super::error::CliError;
 use super::listing::{Item, print_list};
 use super::output::{self, OutputOptions};
-use super::progress::Progress;
+use super::progress::{Amount, Progress};
 use super::table::yes;
 use super::trust::TrustOptions;
 
@@ -112,16 +112,13 @@ impl Enable {
             put(client, name, true)?;
         }
         let feature = follow(client, name)?;
-        let tokens = feature.status.total;
         if let Some(backup) = feature.status.backup {
             output::remark(&format!(
-                "The backup from before is {backup} on the server. It holds the clear keys: delete it when you no longer \
+                "The backup from before is {backup} on the server. It holds the keys in clear: delete it when you no longer \
                  need it."
             ));
         }
-        output::remark(&format!(
-            "Feature {name} is on: {tokens} tokens are hashed, and clients keep theirs."
-        ));
+        output::remark(&format!("Feature {name} is on. Clients keep the tokens that they have."));
         Ok(())
     }
 }
@@ -129,20 +126,23 @@ impl Enable {
 /// Waits until the feature is on, or the server has given up, and shows how far it is.
 fn follow(client: &Client, name: &str) -> Result<FeatureResource, CliError> {
     let mut progress = Progress::start();
+    let start = Instant::now();
+    let mut has_begun = false;
     loop {
         let feature: FeatureResource = client.parse(&client.get(&path(name))?)?;
         let status = &feature.status;
-        if let Some(error) = &status.error {
-            return Err(CliError::FeatureFailed { name: name.to_owned(), reason: error.clone() });
+        has_begun |= feature.is_under_way();
+        match &status.error {
+            _ if feature.is_under_way() => progress.at(&status.state, status.amount()),
+            // What the server does before may take a while, and an error may be one of the last time.
+            _ if !feature.is_on() && !has_begun && start.elapsed() < PATIENCE => {}
+            None if feature.is_on() => return Ok(feature),
+            error => {
+                let reason =
+                    error.clone().unwrap_or_else(|| "the server has stopped switching it on".to_owned());
+                return Err(CliError::FeatureFailed { name: name.to_owned(), reason });
+            }
         }
-        if feature.is_on() {
-            return Ok(feature);
-        }
-        if !feature.is_under_way() {
-            let reason = "the server has stopped switching it on".to_owned();
-            return Err(CliError::FeatureFailed { name: name.to_owned(), reason });
-        }
-        progress.at(&status.state, status.done, status.total);
         // The API has no way to announce it.
         sleep(BETWEEN_QUESTIONS);
     }
@@ -154,6 +154,15 @@ fn put(client: &Client, name: &str, value: bool) -> Result<Value, CliError> {
 
 fn path(name: &str) -> String {
     format!("/v3/features/{}", encoded(name))
+}
+
+impl FeatureStatus {
+    fn amount(&self) -> Amount {
+        match self.state.as_str() {
+            "backup" => Amount::Bytes(self.done, self.total),
+            _ => Amount::Items(self.done, self.total),
+        }
+    }
 }
 
 impl FeatureResource {
@@ -193,3 +202,6 @@ keep working. The server makes a backup first, then hashes every key. This can't
 const FEATURE_EXPLAINED: &str = "This can't be undone.";
 
 const BETWEEN_QUESTIONS: Duration = Duration::from_millis(200);
+
+/// How long it may take until the server begins.
+const PATIENCE: Duration = Duration::from_secs(10);

@@ -1,10 +1,11 @@
-//! The command line: one file a command. `serve` runs the server; all others but `check-config` and `version` are
-//! clients of its API and can do nothing that the API would refuse.
+//! The command line: one file a command. `serve` runs the server, and `backup` and `restore` work on its store; what else
+//! has to do with a server is a client of its API and can do nothing that the API would refuse.
 //!
 //! Results go to standard output, everything else to standard error. No secret is taken as an argument, because every
 //! user of a machine can read the arguments of its processes.
 
 mod audit;
+mod backup;
 mod change_password;
 mod check_config;
 mod client;
@@ -59,6 +60,12 @@ enum Command {
     /// Print the configuration that `serve` would run with, or everything that is wrong with it
     #[command(after_help = check_config::EXAMPLES)]
     CheckConfig(config_flags::ConfigFlags),
+    /// Copy the server's store to a file, on the server's machine, while it runs
+    #[command(after_help = backup::BACKUP_EXAMPLES)]
+    Backup(backup::Backup),
+    /// Make a backup the server's store again
+    #[command(after_help = backup::RESTORE_EXAMPLES)]
+    Restore(backup::Restore),
     /// Log in to a server with a password and remember the session
     #[command(after_help = login::EXAMPLES)]
     Login(login::Login),
@@ -140,6 +147,8 @@ impl Command {
         match self {
             Self::Serve(flags) => serve::run(&flags),
             Self::CheckConfig(flags) => check_config::run(&flags),
+            Self::Backup(backup) => backup.run(),
+            Self::Restore(restore) => restore.run(),
             Self::Login(login) => login.run(),
             Self::Logout(logout) => logout.run(),
             Self::Whoami(whoami) => whoami.run(),

@@ -1,9 +1,10 @@
 //! How far something is that takes its time: a bar on a terminal, lines elsewhere.
 
+use std::fmt;
 use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{BinaryBytes, HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::output;
 
@@ -12,6 +13,13 @@ use super::output;
 pub(super) struct Progress {
     form: Form,
     step: String,
+}
+
+/// How much of how much; a total of 0 is not known.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Amount {
+    Items(u64, u64),
+    Bytes(u64, u64),
 }
 
 #[derive(Debug)]
@@ -27,21 +35,40 @@ impl Progress {
         Self { form, step: String::new() }
     }
 
-    /// In this step, `done` of `total` units are done; a total of 0 is not known.
-    pub(super) fn at(&mut self, step: &str, done: u64, total: u64) {
+    /// So much of this step is done.
+    pub(super) fn at(&mut self, step: &str, amount: Amount) {
         let is_new = self.step != step;
         step.clone_into(&mut self.step);
         match &mut self.form {
             Form::Bar(bar) => {
-                bar.set_message(step.to_owned());
+                let (done, total) = amount.parts();
                 bar.set_length(total);
                 bar.set_position(done);
+                bar.set_message(format!("{step} {amount}"));
             }
             Form::Lines(last) if is_new || last.elapsed() >= BETWEEN_LINES => {
                 *last = Instant::now();
-                output::remark(&line(step, done, total));
+                output::remark(format!("{step} {amount}").trim_end());
             }
             Form::Lines(_) => {}
+        }
+    }
+}
+
+impl Amount {
+    fn parts(self) -> (u64, u64) {
+        match self {
+            Self::Items(done, total) | Self::Bytes(done, total) => (done, total),
+        }
+    }
+}
+
+impl fmt::Display for Amount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Items(_, 0) | Self::Bytes(_, 0) => Ok(()),
+            Self::Items(done, total) => write!(f, "{} of {}", HumanCount(done), HumanCount(total)),
+            Self::Bytes(done, total) => write!(f, "{} of {}", BinaryBytes(done), BinaryBytes(total)),
         }
     }
 }
@@ -60,11 +87,7 @@ fn bar() -> ProgressBar {
     bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
-fn line(step: &str, done: u64, total: u64) -> String {
-    if total == 0 { format!("{step} …") } else { format!("{step}: {done} of {total}") }
-}
-
-const TEMPLATE: &str = "{msg:12} {wide_bar} {human_pos} of {human_len} {elapsed}";
+const TEMPLATE: &str = "{msg:32} {wide_bar} {elapsed}";
 
 /// In a log, more lines than this are noise.
 const BETWEEN_LINES: Duration = Duration::from_secs(2);
@@ -74,9 +97,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_has_numbers_only_if_there_are_any() {
-        assert_eq!(line("hashing", 5, 10), "hashing: 5 of 10");
-        assert_eq!(line("vacuum", 0, 0), "vacuum …");
+    fn an_amount_is_told_only_if_it_is_known() {
+        assert_eq!(Amount::Items(50_000, 100_000).to_string(), "50,000 of 100,000");
+        assert_eq!(Amount::Bytes(1 << 20, 3 << 20).to_string(), "1.00 MiB of 3.00 MiB");
+        assert_eq!(Amount::Items(0, 0).to_string(), "");
     }
 
     #[test]

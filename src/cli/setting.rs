@@ -156,12 +156,10 @@ impl SettingResource {
         ]
     }
 
-    /// Value and unit, in words.
+    /// The value in words: a number says little without its unit.
     fn shown(&self) -> String {
-        match self.unit().as_str() {
-            "-" => brief(&self.value),
-            unit => format!("{} {unit}", brief(&self.value)),
-        }
+        let is_number = self.value.parse::<u64>().is_ok();
+        if is_number { format!("{} {}", self.value, self.unit()) } else { brief(&self.value) }
     }
 
     fn unit(&self) -> String {

@@ -4,8 +4,9 @@ use std::sync::Mutex;
 
 use serde_json::{Value, json};
 
-use crate::command::{User, stub_with};
+use crate::command::{PROGRAM, User, stub_with};
 use crate::stub::{Answer, Request, Stub, error, json as answer};
+use crate::terminal::Terminal;
 
 const BACKUP: &str = "/var/lib/portcullis/backups/before.db";
 
@@ -40,11 +41,13 @@ fn server(states: &'static [(&'static str, u64)], end: fn() -> Value) -> Stub {
 
 #[test]
 fn hashing_is_switched_on_step_by_step_and_its_backup_is_named() {
-    let states = &[("backup", 0), ("hashing", 50_000), ("vacuum", 0)];
+    let states = &[("off", 0), ("backup", 0), ("hashing", 50_000), ("vacuum", 0)];
     let stub = server(states, || feature("on", 100_000, None));
     let outcome = User::logged_in(&stub).run(&["feature", "enable", "token-hashing", "--yes"]);
     assert_eq!(outcome.code, 0, "{outcome:?}");
-    for part in ["can't be undone", "hashing: 50000 of 100000\n", BACKUP, "100000 tokens are hashed"] {
+    for part in
+        ["can't be undone", "hashing 50,000 of 100,000\n", BACKUP, "token-hashing is on. Clients keep"]
+    {
         assert!(outcome.stderr.contains(part), "{part}: {}", outcome.stderr);
     }
 }
@@ -60,15 +63,34 @@ fn without_a_terminal_only_yes_is_an_answer() {
 }
 
 #[test]
+fn on_a_terminal_it_is_asked_for_and_drawn() {
+    let states = &[("backup", 0), ("hashing", 25_000), ("hashing", 75_000), ("vacuum", 0)];
+    let stub = server(states, || feature("on", 100_000, None));
+    let user = User::logged_in(&stub);
+    let command = format!("{PROGRAM} feature enable token-hashing");
+    let mut declined = Terminal::start(user.command("script"), &command);
+    assert!(declined.shows("Switch token-hashing on for good? [y/N] "));
+    declined.type_line("");
+    let (code, screen) = declined.end();
+    assert!(code == 1 && screen.contains("error: nothing was changed"), "{screen}");
+    assert!(stub.lines().iter().all(|line| !line.starts_with("PUT")));
+
+    let mut script = user.command("script");
+    script.env("TERM", "xterm");
+    let mut agreed = Terminal::start(script, &command);
+    assert!(agreed.shows("[y/N] "));
+    agreed.type_line("y");
+    assert!(agreed.shows("25,000 of 100,000"), "a bar is drawn");
+    let (code, screen) = agreed.end();
+    assert!(code == 0 && screen.contains("token-hashing is on."), "{screen}");
+}
+
+#[test]
 fn a_switch_that_fails_on_the_server_is_a_failure_here() {
     let stub = server(&[("backup", 0)], || feature("off", 0, Some("no room for the backup")));
     let outcome = User::logged_in(&stub).run(&["feature", "enable", "token-hashing", "--yes"]);
     assert_eq!(outcome.code, 1);
-    assert!(
-        outcome.stderr.ends_with("token-hashing is not on: no room for the backup\n"),
-        "{}",
-        outcome.stderr
-    );
+    assert!(outcome.stderr.ends_with("token-hashing: no room for the backup\n"), "{}", outcome.stderr);
 }
 
 #[test]

@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::command::{User, stub_with};
+use crate::command::{PROGRAM, User, stub_with};
 use crate::stub::{Answer, Request, Stub, error, json as answer};
+use crate::terminal::Terminal;
 
 fn token(number: u64) -> Value {
     json!({
@@ -145,6 +146,13 @@ fn many_tokens_are_deleted_after_a_look_and_a_yes() {
     assert!(unasked.stderr.contains("--yes"), "{}", unasked.stderr);
     let asked = "DELETE /v3/tokens?expired=true&dryRun=true";
     assert_eq!(stub.lines()[1..], [asked, asked], "nothing is deleted yet");
+
+    let mut terminal =
+        Terminal::start(user.command("script"), &format!("{PROGRAM} token delete --all --expired"));
+    assert!(terminal.shows("token-9 and 1490 more") && terminal.shows("Delete 1500 tokens? [y/N] "));
+    terminal.type_line("n");
+    assert_eq!(terminal.end().0, 1);
+    assert_eq!(stub.lines().pop().unwrap(), asked);
 
     let done = user.run(&["token", "delete", "--expired", "--yes"]);
     assert_eq!(done.code, 0, "{done:?}");

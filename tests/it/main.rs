@@ -16,6 +16,7 @@ mod cluster;
 mod access_log;
 mod api;
 mod backpressure;
+mod backup;
 mod canary;
 mod corrupted;
 mod crash;
