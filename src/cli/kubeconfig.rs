@@ -68,15 +68,16 @@ impl Kubeconfig {
         let (Some(path), Some(text)) = (&self.output_file, earlier) else { return Ok(None) };
         // A kubeconfig with other clusters in it is easily lost and hard to replace.
         let ours = self.reuse.then(|| Earlier::of(text, server)).flatten();
+        if self.reuse && ours.is_none() {
+            output::remark(&format!(
+                "{} is no kubeconfig for {server} alone: its token is not used again.",
+                path.display()
+            ));
+        }
         match ours {
             Some(earlier) => Ok(earlier.token),
-            None if !self.force => Err(CliError::FileExists(path.clone())),
-            None => {
-                if self.reuse {
-                    output::remark("Nothing in the file can be used again.");
-                }
-                Ok(None)
-            }
+            None if self.force => Ok(None),
+            None => Err(CliError::FileExists(path.clone())),
         }
     }
 }

@@ -38,7 +38,8 @@ fn a_file_for_somewhere_else_is_neither_replaced_nor_sent() {
 
     let forced = user.run(&["kubeconfig", "--output-file", "gate.yaml", "--reuse", "--force"]);
     assert_eq!(forced.code, 0, "{forced:?}");
-    assert!(forced.stderr.starts_with("Nothing in the file can be used again.\n"), "{}", forced.stderr);
+    let told = format!("gate.yaml is no kubeconfig for {} alone: its token is not used again.\n", stub.url());
+    assert!(forced.stderr.starts_with(&told), "{}", forced.stderr);
     assert_eq!(stub.requests()[requests].body, json!({}));
     assert_eq!(user.run(&["kubeconfig", "--reuse"]).code, 2, "reuse of what?");
 }
