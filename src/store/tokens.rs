@@ -173,14 +173,12 @@ pub(super) fn purge_expired(
     before: UnixMillis,
     limit: u32,
 ) -> Result<Effect, StoreError> {
-    let chosen = "SELECT rowid FROM tokens WHERE expiry_order < ?1 ORDER BY expiry_order LIMIT ?2";
-    delete_chosen(connection, chosen, before, limit)
+    delete_chosen(connection, EXPIRED, before, limit)
 }
 
 /// Deletes those whose lease has ended at `now`.
 pub(super) fn end_leases(connection: &Connection, now: UnixMillis, limit: u32) -> Result<Effect, StoreError> {
-    let chosen = "SELECT rowid FROM tokens WHERE lease_until <= ?1 ORDER BY lease_until LIMIT ?2";
-    delete_chosen(connection, chosen, now, limit)
+    delete_chosen(connection, LEASE_ENDED, now, limit)
 }
 
 /// Notes uses. Nobody need hear of it: no cache decides anything by the last use. Those of tokens that are gone are
@@ -267,5 +265,28 @@ fn check_quota(connection: &Connection, token: &TokenRecord, quota: Option<u64>)
     if owned < integer(quota) { Ok(()) } else { Err(StoreError::QuotaReached { quota }) }
 }
 
+const EXPIRED: &str = "SELECT rowid FROM tokens WHERE expiry_order < ?1 ORDER BY expiry_order LIMIT ?2";
+const LEASE_ENDED: &str = "SELECT rowid FROM tokens WHERE lease_until <= ?1 ORDER BY lease_until LIMIT ?2";
+
 /// Tokens that one write deletes or changes at most.
 pub const MAX_BULK: u32 = 1000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::schema;
+    use crate::store::testing::TempDir;
+
+    #[test]
+    fn what_has_ended_is_found_without_reading_the_rest() {
+        let dir = TempDir::new();
+        let path = schema::prepare_files(dir.path()).unwrap();
+        let connection = schema::open_writer(&path, None).unwrap();
+        for (chosen, index) in [(EXPIRED, "tokens_by_expiry"), (LEASE_ENDED, "tokens_with_a_lease")] {
+            let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {chosen}")).unwrap();
+            let steps = statement.query_map([1, 1], |row| row.get(3)).unwrap();
+            let plan = steps.collect::<Result<Vec<String>, _>>().unwrap().join("; ");
+            assert!(plan.starts_with("SEARCH") && plan.contains(index) && !plan.contains("TEMP"), "{plan}");
+        }
+    }
+}

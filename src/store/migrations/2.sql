@@ -29,6 +29,7 @@ CREATE INDEX tokens_by_creation ON tokens (created_at, name);
 CREATE INDEX tokens_by_expiry ON tokens (expiry_order, name);
 CREATE INDEX tokens_by_last_use ON tokens (last_used_order, name);
 CREATE INDEX tokens_that_never_expire ON tokens (kind) WHERE ttl = 0;
+CREATE INDEX tokens_switched_off ON tokens (name) WHERE enabled = 0;
 CREATE INDEX tokens_with_a_lease ON tokens (lease_until) WHERE lease_until IS NOT NULL;
 
 CREATE TABLE settings (
