@@ -91,7 +91,11 @@ fn bulk(
     };
     let mut forms = vec![ask("Delete all that match", Some("DELETE"), &[("dryRun", "true")])];
     if link(json, "actions", "shorten").is_some() {
-        forms.push(ask("Shorten all that match", None, &[("action", "shorten"), ("dryRun", "true")]));
+        forms.push(ask(
+            "Shorten all that match to the maximum",
+            None,
+            &[("action", "shorten"), ("dryRun", "true")],
+        ));
     }
     forms
 }

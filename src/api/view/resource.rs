@@ -113,8 +113,15 @@ pub(super) fn log_in_first(parts: &Parts, visitor: &Visitor) -> Response {
     if comes_from_elsewhere(parts) {
         return visitor.show(StatusCode::OK, &AgainPage { here: here.to_owned() });
     }
-    let next = form_urlencoded::Serializer::new(String::new()).append_pair("next", here).finish();
-    see_other(&format!("/ui/login?{next}"))
+    see_other(&login_path(here))
+}
+
+/// The way to the login that leads back to `here`.
+pub(super) fn login_path(here: &str) -> String {
+    format!(
+        "/ui/login?{}",
+        form_urlencoded::Serializer::new(String::new()).append_pair("next", here).finish()
+    )
 }
 
 /// Whether this is a visit from another site, which has not brought the session's cookie.

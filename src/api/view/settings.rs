@@ -76,3 +76,57 @@ fn settable(collection: &Value) -> impl Iterator<Item = &Value> {
     let data = collection.get("data").and_then(Value::as_array).into_iter().flatten();
     data.filter(|setting| link(setting, "links", "update").is_some())
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn collection() -> Value {
+        let url = "https://gate/v3/settings";
+        let setting = |name: &str, value: &str, unit: &str| {
+            json!({
+                "id": name, "value": value, "default": "960", "unit": unit, "description": "How long",
+                "links": { "self": format!("{url}/{name}"), "update": format!("{url}/{name}") },
+            })
+        };
+        let mut fixed = setting("fixed", "1", "minutes");
+        fixed["links"] = json!({ "self": "https://gate/v3/settings/fixed" });
+        json!({
+            "type": "collection",
+            "actions": { "set": format!("{url}?action=set") },
+            "data": [
+                setting("a-minutes", "960", "minutes"),
+                setting("b", "true", "true/false"),
+                setting("c", "one\ntwo\n", "PEM"),
+                fixed,
+            ],
+        })
+    }
+
+    #[test]
+    fn each_setting_that_can_be_set_has_the_control_of_its_unit() {
+        let place = Place::of("/v3/settings");
+        let shown = form(&place, &collection(), None).unwrap();
+        let kinds: Vec<_> = shown.inputs.iter().map(|input| (input.name.as_str(), input.kind)).collect();
+        let expected =
+            [("a-minutes", InputKind::Number), ("b", InputKind::Choice), ("c", InputKind::LongText)];
+        assert_eq!(kinds, expected);
+        assert_eq!(shown.inputs[0].hint, "How long. In minutes; empty for the default, 960.");
+        let mut for_others = collection();
+        for_others["actions"] = json!({});
+        assert!(form(&place, &for_others, None).is_none());
+    }
+
+    #[test]
+    fn only_what_was_changed_is_set() {
+        let changed = |text: &'static str| {
+            changes(&FormData::parse(&Bytes::from_static(text.as_bytes())), &collection())
+        };
+        assert_eq!(changed("a-minutes=960&b=true&c=one%0D%0Atwo%0D%0A&fixed=2&other=3"), None);
+        assert_eq!(changed(""), None);
+        let several = changed("a-minutes=&b=false&c=one%0D%0Athree").unwrap();
+        assert_eq!(several, json!({ "values": { "a-minutes": "", "b": "false", "c": "one\nthree" } }));
+    }
+}

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::form::{Form, FormData, Purpose};
 use super::object::rows;
 use super::page::{Notice, OncePage, QuestionPage, Visitor, seal, see_other};
-use super::resource::{Place, Refused, back, link, refusal, show_to};
+use super::resource::{Place, Refused, back, link, login_path, refusal, show_to};
 use super::settings;
 use super::text::{Link, path_of, text};
 use super::{Reply, View, api_query, target};
@@ -66,7 +66,10 @@ async fn carry_out(
     let reply = view.ask(parts, order.method.clone(), &target, body.as_ref()).await?;
     if !reply.status.is_success() {
         return match order.form() {
-            _ if reply.status == StatusCode::UNAUTHORIZED => Ok(refusal(visitor, &parts.uri, &reply, None)),
+            _ if reply.status == StatusCode::UNAUTHORIZED => {
+                let login = Link { href: login_path(&order.place.path), label: "Log in".to_owned() };
+                Ok(refusal(visitor, &parts.uri, &reply, Some(login)))
+            }
             "" => Ok(refusal(visitor, &parts.uri, &reply, back(&order.place))),
             _ => refused(view, parts, visitor, &order, reply.status, &reply.message()).await,
         };
