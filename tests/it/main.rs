@@ -29,6 +29,7 @@ mod identity;
 mod last_use;
 mod limits;
 mod methods;
+mod page_resources;
 mod page_safety;
 mod pages;
 mod passthrough;

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::form::{Form, FormData, Given, Input, Purpose};
 use super::page::{CollectionPage, Column, Notice, Visitor, plural_label};
 use super::resource::{Place, Refused, link};
-use super::text::{Cell, Link, local, path_of};
+use super::text::{Cell, Link, local};
 use super::{settings, target};
 use crate::api::schema::Schema;
 
@@ -34,7 +34,7 @@ pub(super) fn page(
         filters: filters(schema, query),
         filtered,
         bulk: bulk(schema, json, place, query, filtered),
-        rows: data.iter().map(|object| row(schema, plural, &names, object)).collect(),
+        rows: data.iter().map(|object| row(schema, &names, object)).collect(),
         columns: names.into_iter().map(|name| column(json, name)).collect(),
         total: json.get("pagination").and_then(|pagination| pagination.get("total")?.as_u64()),
         pages: pages(json, query),
@@ -131,12 +131,13 @@ fn column_names(kind: &str, data: &[Value]) -> Vec<String> {
     ["id"].into_iter().map(str::to_owned).chain(plain.map(|(name, _)| name.clone())).collect()
 }
 
-fn row(schema: Option<&Schema>, plural: &str, names: &[String], object: &Value) -> Vec<Cell> {
+fn row(schema: Option<&Schema>, names: &[String], object: &Value) -> Vec<Cell> {
     let cell = |name: &String| {
         let value = object.get(name).unwrap_or(&Value::Null);
-        if name == "id" {
-            let id = value.as_str().unwrap_or_default();
-            return Cell::link(id, path_of(plural, id));
+        if name == "id"
+            && let Some(page) = link(object, "links", "self")
+        {
+            return Cell::link(value.as_str().unwrap_or_default(), page);
         }
         let field = schema.and_then(|schema| schema.fields.iter().find(|field| field.name == name));
         Cell::of(field, name, value)

@@ -122,7 +122,8 @@ async fn a_collection_has_its_filters_its_order_and_its_pages() {
                 "created": "https://gate/v3/tokens?sort=created",
             },
         },
-        "data": [{ "id": "token-bcdfg", "kind": "api-key", "userId": "user-bcdfg", "description": "<b>", "enabled": true }],
+        "data": [{ "id": "token-bcdfg", "kind": "api-key", "userId": "user-bcdfg", "description": "<b>", "enabled": true,
+            "links": { "self": "https://gate/v3/tokens/token-bcdfg" } }],
     });
     let page = collection_page("/v3/tokens?kind=api-key&limit=2&marker=x", &json).await;
     let head = |name: &str| page.columns.iter().find(|column| column.name == name).unwrap();
