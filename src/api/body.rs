@@ -136,6 +136,14 @@ fn is_too_deep(json: &[u8]) -> bool {
     false
 }
 
+/// A whole number, also if it is written as `60000.0`, which is the same to JSON.
+pub(super) fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+    let Some(number) = Option::<serde_json::Number>::deserialize(deserializer)? else { return Ok(None) };
+    let written = number.to_string();
+    let whole = written.strip_suffix(".0").unwrap_or(&written);
+    whole.parse().map(Some).map_err(|_| serde::de::Error::custom("not a whole number"))
+}
+
 /// A field of a body that must not be shown again.
 pub(super) struct SecretText(pub(super) Secret);
 
@@ -153,6 +161,20 @@ const MAX_DEPTH: usize = 32;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_whole_number_may_be_written_with_a_point() {
+        #[derive(Deserialize)]
+        struct Field(#[serde(deserialize_with = "whole")] Option<i64>);
+        let read = |text: &str| serde_json::from_str::<Field>(text).map(|field| field.0).ok();
+        assert_eq!(
+            (read("60000"), read("60000.0"), read("-1.0"), read("null")),
+            (Some(Some(60_000)), Some(Some(60_000)), Some(Some(-1)), Some(None))
+        );
+        for text in ["1.5", "1e400", "18446744073709551616", "1e300", "\"1\"", "true"] {
+            assert_eq!(read(text), None, "{text}");
+        }
+    }
 
     #[test]
     fn brackets_in_texts_are_no_depth() {

@@ -9,6 +9,7 @@ mod body;
 mod clusters;
 mod collection;
 mod error;
+mod features;
 mod login;
 mod openapi;
 mod projects;
@@ -130,6 +131,8 @@ fn router(authority: Arc<Authority>, info: Info) -> Router {
         .route("/v3/users/{id}", get(users::show).put(users::update).post(users::act).delete(users::delete))
         .route("/v3/settings", get(settings::list).post(settings::set_many))
         .route("/v3/settings/{id}", get(settings::show).put(settings::set))
+        .route("/v3/features", get(features::list))
+        .route("/v3/features/{id}", get(features::show).put(features::set))
         .route("/v3/auditevents", get(auditevents::list))
         .route("/v3/clusters", get(clusters::list))
         .route("/v3/clusters/", get(clusters::list))

@@ -4,7 +4,9 @@ use utoipa::Modify;
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
 use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Schema as ApiSchema, SchemaFormat, Type};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
-use utoipa::openapi::{Components, ContentBuilder, OpenApi, Ref, RefOr, Required, Response, ResponseBuilder};
+use utoipa::openapi::{
+    Components, ContentBuilder, KnownFormat, OpenApi, Ref, RefOr, Required, Response, ResponseBuilder,
+};
 
 use crate::api::schema::{AUTH_PROVIDER, Filter, SCHEMAS, Schema};
 use crate::store::MAX_PAGE;
@@ -61,7 +63,7 @@ fn complete_item(path: &str, item: &mut PathItem) {
         for operation in
             [&mut *delete, post].into_iter().flatten().filter(|_| !is_one && schema.id == "token")
         {
-            schema.filters.iter().map(filter).for_each(|parameter| add_parameter(operation, parameter));
+            schema.filters.iter().map(filter_of_change).for_each(|each| add_parameter(operation, each));
             let dry_run = ObjectBuilder::new().schema_type(Type::Boolean);
             add_parameter(operation, in_query("dryRun", dry_run, "Nothing is done, only counted"));
             refuse(operation, &["422"]);
@@ -107,16 +109,28 @@ fn list_parameters(schema: &Schema) -> impl Iterator<Item = Parameter> {
     schema.filters.iter().map(filter).chain(paging)
 }
 
+/// A filter of a list, which may be empty: that is none, as forms send those that were left empty.
 fn filter(filter: &Filter) -> Parameter {
-    let schema = match filter.kind {
-        "boolean" => ObjectBuilder::new().schema_type(Type::Boolean),
-        "date" => ObjectBuilder::new()
-            .schema_type(Type::String)
-            .format(Some(SchemaFormat::KnownFormat(utoipa::openapi::KnownFormat::DateTime))),
-        "enum" => any_of(filter.options),
-        _ => ObjectBuilder::new().schema_type(Type::String),
-    };
+    let schema = OneOfBuilder::new().item(value(filter)).item(any_of(&[""]));
+    let schema: RefOr<ApiSchema> = if filter.kind == "string" { value(filter).into() } else { schema.into() };
     in_query(filter.name, schema, "Those of which this holds")
+}
+
+/// A filter of a change of many, which must say something.
+fn filter_of_change(filter: &Filter) -> Parameter {
+    let schema = value(filter);
+    let schema = if filter.kind == "string" { schema.min_length(Some(1)) } else { schema };
+    in_query(filter.name, schema, "Those of which this holds")
+}
+
+fn value(filter: &Filter) -> ObjectBuilder {
+    let text = ObjectBuilder::new().schema_type(Type::String);
+    match filter.kind {
+        "boolean" => ObjectBuilder::new().schema_type(Type::Boolean),
+        "date" => text.format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime))),
+        "enum" => any_of(filter.options),
+        _ => text,
+    }
 }
 
 fn action(names: &[&str], required: bool) -> Parameter {

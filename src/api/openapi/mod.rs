@@ -9,7 +9,7 @@ use http::header::CONTENT_TYPE;
 use utoipa::OpenApi;
 
 use super::error::ErrorObject;
-use super::{auditevents, clusters, login, projects, root, schema, settings, tokens, users};
+use super::{auditevents, clusters, features, login, projects, root, schema, settings, tokens, users};
 use complete::Complete;
 
 #[derive(OpenApi)]
@@ -44,6 +44,9 @@ use complete::Complete;
         settings::set_many,
         settings::show,
         settings::set,
+        features::list,
+        features::show,
+        features::set,
         auditevents::list,
         clusters::list,
         clusters::show,

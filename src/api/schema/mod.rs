@@ -12,7 +12,9 @@ use axum::extract::{Path, State};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-pub(super) use catalogue::{AUDIT_EVENT, AUTH_PROVIDER, CLUSTER, PROJECT, SCHEMAS, SETTING, TOKEN, USER};
+pub(super) use catalogue::{
+    AUDIT_EVENT, AUTH_PROVIDER, CLUSTER, FEATURE, PROJECT, SCHEMAS, SETTING, TOKEN, USER,
+};
 pub(super) use field::Field;
 
 use super::Api;

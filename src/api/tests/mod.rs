@@ -2,6 +2,7 @@
 
 mod changes;
 mod credentials;
+mod features;
 mod lists;
 mod openapi;
 mod privileges;

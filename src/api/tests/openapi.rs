@@ -62,6 +62,8 @@ async fn schemas_and_description_know_the_same_fields() {
         ("user", "User"),
         ("cluster", "Cluster"),
         ("setting", "Setting"),
+        ("feature", "Feature"),
+        ("featureStatus", "FeatureStatus"),
         ("auditEvent", "AuditEvent"),
         ("bulkResult", "BulkResult"),
         ("generateKubeConfigOutput", "GenerateKubeConfigOutput"),

@@ -89,7 +89,7 @@ pub(in crate::api) async fn act(
         Some("renewLease") => api.authority.renew_lease(&caller, &name).await?,
         Some("rotate") => {
             let request: RotateRequest = body.parse()?;
-            let issued = api.authority.rotate_token(&caller, &name, request.into()).await?;
+            let issued = api.authority.rotate_token(&caller, &name, request.try_into()?).await?;
             return Ok(granted(&links, &issued, &caller));
         }
         Some(_) => return Err(ApiError::action_not_available()),

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use crate::api::body::whole;
 use crate::api::error::ApiError;
 use crate::authority::{AuthorityError, NewToken, Rotation, TokenChange};
 use crate::identity::UserId;
@@ -23,6 +24,7 @@ pub(in crate::api) struct TokenRequest {
     user_id: Option<String>,
     /// How long it is to live, in milliseconds; 0 is for ever. As long as its kind does unless given.
     #[schema(minimum = 0, maximum = 31_536_000_000_000_i64)]
+    #[serde(default, deserialize_with = "whole")]
     ttl: Option<i64>,
     /// Free text.
     #[schema(max_length = 1024)]
@@ -63,6 +65,7 @@ pub(in crate::api) struct TokenUpdateRequest {
     description: Option<String>,
     /// A shorter life, in milliseconds from its creation.
     #[schema(minimum = 0, maximum = 31_536_000_000_000_i64)]
+    #[serde(default, deserialize_with = "whole")]
     ttl: Option<i64>,
 }
 
@@ -71,10 +74,12 @@ pub(in crate::api) struct TokenUpdateRequest {
 #[serde(rename_all = "camelCase")]
 pub(in crate::api) struct RotateRequest {
     /// How long the old token stays good.
-    #[schema(maximum = 604_800)]
-    overlap_seconds: Option<u32>,
+    #[schema(minimum = 0, maximum = 604_800)]
+    #[serde(default, deserialize_with = "whole")]
+    overlap_seconds: Option<i64>,
     /// How long the new one is to live, in milliseconds; 0 is for ever.
     #[schema(minimum = 0, maximum = 31_536_000_000_000_i64)]
+    #[serde(default, deserialize_with = "whole")]
     ttl: Option<i64>,
     /// Free text; the old one's unless given.
     #[schema(max_length = 1024)]
@@ -112,13 +117,16 @@ impl From<TokenUpdateRequest> for TokenChange {
     }
 }
 
-impl From<RotateRequest> for Rotation {
-    fn from(request: RotateRequest) -> Self {
-        Self {
-            overlap: Duration::from_secs(request.overlap_seconds.unwrap_or(0).into()),
-            ttl: request.ttl,
-            description: request.description,
-        }
+impl TryFrom<RotateRequest> for Rotation {
+    type Error = ApiError;
+
+    fn try_from(request: RotateRequest) -> Result<Self, ApiError> {
+        let seconds = u64::try_from(request.overlap_seconds.unwrap_or(0));
+        let seconds = seconds.map_err(|_| {
+            ApiError::invalid("InvalidOption", "overlap can't be negative").on("overlapSeconds")
+        })?;
+        let (ttl, description) = (request.ttl, request.description);
+        Ok(Self { overlap: Duration::from_secs(seconds), ttl, description })
     }
 }
 

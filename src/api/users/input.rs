@@ -20,7 +20,7 @@ pub(in crate::api) struct UserRequest {
     #[schema(value_type = Option<String>, format = Password)]
     password: Option<SecretText>,
     /// The groups clusters know the user to be in.
-    #[schema(max_items = 512)]
+    #[schema(value_type = Option<Vec<GroupName>>, max_items = 512)]
     groups: Option<Vec<String>>,
     /// Whether the user may manage users, settings and everybody's tokens.
     admin: Option<bool>,
@@ -38,13 +38,19 @@ pub(in crate::api) struct UserUpdateRequest {
     #[schema(ignore)]
     password: Option<SecretText>,
     /// The groups clusters know the user to be in.
-    #[schema(max_items = 512)]
+    #[schema(value_type = Option<Vec<GroupName>>, max_items = 512)]
     groups: Option<Vec<String>>,
     /// Whether the user may manage users, settings and everybody's tokens.
     admin: Option<bool>,
     /// False while the user and all of the user's tokens are switched off.
     enabled: Option<bool>,
 }
+
+/// The name of a group.
+#[derive(ToSchema)]
+#[schema(min_length = 1, max_length = 256)]
+#[expect(dead_code, reason = "for the description: what is sent is read as a text and refused by name")]
+struct GroupName(String);
 
 /// A new password for somebody.
 #[derive(Deserialize, ToSchema)]
