@@ -10,7 +10,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::authn::Records;
 use crate::authority::Authority;
-use crate::store::Store;
+use crate::store::{HashingState, Store};
 use crate::telemetry::Telemetry;
 
 /// How often figures are taken over into the metrics.
@@ -33,7 +33,7 @@ impl Bookkeeping {
         let (stop, stopped) = watch::channel(false);
         let (book, to) = (Arc::clone(records.usage()), store.clone());
         let usage = control.spawn(async move { book.keep(&to, stopped).await });
-        control.spawn(keep_figures(Arc::clone(authority), Arc::clone(telemetry)));
+        control.spawn(keep_figures(store.clone(), Arc::clone(authority), Arc::clone(telemetry)));
         Self { stop, usage }
     }
 
@@ -46,19 +46,20 @@ impl Bookkeeping {
     }
 }
 
-async fn keep_figures(authority: Arc<Authority>, telemetry: Arc<Telemetry>) {
+async fn keep_figures(store: Store, authority: Arc<Authority>, telemetry: Arc<Telemetry>) {
     let tokens = &telemetry.metrics.tokens;
     let mut ticks = interval(INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
+        tokens.set_purged(authority.purged_tokens());
+        tokens.set_audit_events_lost(authority.lost_refusals());
+        tokens.set_hashed(store.token_hashing().state == HashingState::On);
         match authority.never_expiring().await {
             Ok(counts) => tokens.set_never_expiring(&counts),
             Err(error) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "tokens can't be counted");
             }
         }
-        tokens.set_purged(authority.purged_tokens());
-        tokens.set_audit_events_lost(authority.lost_refusals());
     }
 }

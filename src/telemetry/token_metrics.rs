@@ -14,6 +14,7 @@ pub struct TokenMetrics {
     usage_lost: Counter,
     purged: Counter,
     audit_events_lost: Counter,
+    hashing: Gauge,
 }
 
 impl TokenMetrics {
@@ -25,6 +26,11 @@ impl TokenMetrics {
             usage_writes: register(to, "token_usage_writes", "Last uses of tokens written to the store"),
             usage_lost: register(to, "token_usage_lost", "Last uses of tokens lost for want of room"),
             purged: register(to, "tokens_purged", "Tokens deleted because they, or their lease, had expired"),
+            hashing: register(
+                to,
+                "token_hashing",
+                "1 if the keys of all tokens are stored as hashes, else 0",
+            ),
             audit_events_lost: register(
                 to,
                 "audit_events_lost",
@@ -54,6 +60,11 @@ impl TokenMetrics {
     /// How many tokens have been deleted since the start because they, or their lease, had expired.
     pub fn set_purged(&self, total: u64) {
         raise(&self.purged, total);
+    }
+
+    /// Whether the keys of all tokens are stored as hashes.
+    pub fn set_hashed(&self, is_on: bool) {
+        self.hashing.set(i64::from(is_on));
     }
 
     /// How many audit events have been lost since the start.

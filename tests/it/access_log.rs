@@ -123,6 +123,8 @@ async fn tokens_that_never_expire_are_counted_by_kind() {
     let line = "portcullis_tokens_never_expiring{kind=\"drain-node\"} 2\n";
     let counted = async || rig.gate.admin_request("/metrics").await.1.contains(line);
     rig.gate.wait_until("counting", counted).await;
+    let text = rig.gate.admin_request("/metrics").await.1;
+    assert!(text.contains("portcullis_token_hashing 1\n"), "{text}");
 }
 
 /// The one line about `namespace`, once it is written.

@@ -2,6 +2,7 @@
 
 use nix::sys::signal::Signal;
 use rusqlite::OptionalExtension;
+use serde_json::json;
 
 use crate::support::rig::{Account, Rig, login};
 use crate::support::wire::Response;
@@ -66,6 +67,25 @@ async fn a_session_that_was_unused_for_too_long_is_refused_and_stays_so() {
     assert_eq!(get(&rig, &account).await.status, 200, "an API key may be unused for as long as it lives");
     let metrics = rig.gate.admin_request("/metrics").await.1;
     assert!(metrics.contains("portcullis_authentications_total{result=\"idle\"} 4\n"), "{metrics}");
+}
+
+#[tokio::test]
+async fn a_new_limit_for_idle_sessions_holds_at_the_next_request() {
+    let rig = Rig::start().await;
+    let account = rig.account("alice", &[]).await;
+    let session = login(&rig.gate, "alice", &account.password).await;
+    age(&rig, &session, 30);
+    let setting = "/v3/settings/auth-user-session-idle-ttl-minutes";
+    let set = async |minutes: &str| {
+        let changed = rig.api("PUT", setting, rig.admin(), &json!({ "value": minutes })).await;
+        assert_eq!(changed.status, 200, "{}", changed.text());
+    };
+    set("20").await;
+    expect::unauthorized(&get_with(&rig, &session).await);
+    set("0").await;
+    assert_eq!(get_with(&rig, &session).await.status, 200);
+    set("1").await;
+    assert_eq!(get_with(&rig, &session).await.status, 200, "it was used a moment ago");
 }
 
 #[tokio::test]
