@@ -1,8 +1,9 @@
 //! Where tokens, users, settings and the audit log are kept: an embedded SQLite database, and the feed of its changes.
 //!
 //! Promises: a write that was acknowledged is on disk, and every subscriber of the feed has applied it. A read gives
-//! what was committed before it began, or an error within [`READ_TIMEOUT`]; never "there is none" because the store
-//! is in trouble. Futures may be awaited on any tokio runtime with a timer; no database work happens on its threads.
+//! what was committed before it began, or an error within [`READ_TIMEOUT`] (a list: five times that); never "there is
+//! none" because the store is in trouble. Futures may be awaited on any tokio runtime with a timer; no database work
+//! happens on its threads.
 
 mod audit;
 mod backup;
@@ -60,6 +61,7 @@ use write::Request;
 pub struct Store {
     writes: mpsc::Sender<writer::Job>,
     reads: mpsc::Sender<reader::Job>,
+    lists: mpsc::Sender<reader::Job>,
     feeds: Arc<Feeds>,
     hashing: hashing::Status,
 }
@@ -84,15 +86,12 @@ impl Store {
         let hashing = hashing::Status::load(&connection)?;
         let feeds = Arc::new(Feeds::default());
         let (writes, write_queue) = mpsc::channel(WRITE_QUEUE);
-        let (reads, read_queue) = mpsc::channel(READ_QUEUE);
-        let read_queue = Arc::new(Mutex::new(read_queue));
-        for number in 0..READERS {
-            let (connection, queue) = (schema::open_reader(&path)?, Arc::clone(&read_queue));
-            spawn(&format!("store-reader-{number}"), dir, move || reader::run(&connection, &queue))?;
-        }
+        let reads = readers("store-reader", READERS, dir, &path)?;
+        // Lists may take long, and no look-up of a token waits behind one.
+        let lists = readers("store-lister", LISTERS, dir, &path)?;
         let work = writer::Writer::new(connection, Arc::clone(&feeds), hashing.clone(), lock);
         spawn("store-writer", dir, move || work.run(write_queue))?;
-        Ok(Self { writes, reads, feeds, hashing })
+        Ok(Self { writes, reads, lists, feeds, hashing })
     }
 
     /// Every change from now on, in commit order. Whoever subscribes must keep reading, as writes wait for it, and must
@@ -109,17 +108,17 @@ impl Store {
 
     /// A page of tokens.
     pub async fn tokens(&self, query: TokenQuery) -> Result<Page<TokenRecord>, StoreError> {
-        self.read(move |connection| query.run(connection)).await
+        self.list(move |connection| query.run(connection)).await
     }
 
     /// How many tokens a filter lets through, corrupt rows counted.
     pub async fn count_tokens(&self, filter: TokenFilter) -> Result<u64, StoreError> {
-        self.read(move |connection| rows::count_tokens(connection, &filter)).await
+        self.list(move |connection| rows::count_tokens(connection, &filter)).await
     }
 
     /// How many tokens of each kind never expire; kinds without any are left out.
     pub async fn never_expiring_tokens(&self) -> Result<Vec<(TokenKind, u64)>, StoreError> {
-        self.read(rows::never_expiring).await
+        self.list(rows::never_expiring).await
     }
 
     /// The user of this id.
@@ -136,7 +135,7 @@ impl Store {
 
     /// A page of users.
     pub async fn users(&self, query: UserQuery) -> Result<Page<UserRecord>, StoreError> {
-        self.read(move |connection| query.run(connection)).await
+        self.list(move |connection| query.run(connection)).await
     }
 
     /// Whether there is any user at all, corrupt rows counted.
@@ -151,7 +150,7 @@ impl Store {
 
     /// A page of the audit log.
     pub async fn audit_events(&self, query: AuditQuery) -> Result<Page<AuditRecord>, StoreError> {
-        self.read(move |connection| query.run(connection)).await
+        self.list(move |connection| query.run(connection)).await
     }
 
     /// Does `write` and writes `event` down, both or neither. An event of a write that changed nothing is not written;
@@ -197,20 +196,51 @@ impl Store {
         &self,
         read: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let (reply, answer) = oneshot::channel();
-        let job = move |connection: &Connection| {
-            // Whoever gave up waiting must not keep the next one waiting too.
-            if !reply.is_closed() {
-                let _gone = reply.send(read(connection));
-            }
-        };
-        ask(READ_TIMEOUT, &self.reads, Box::new(job), answer).await
+        ask_reader(READ_TIMEOUT, &self.reads, read).await
+    }
+
+    async fn list<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        ask_reader(LIST_TIMEOUT, &self.lists, read).await
     }
 
     async fn write(&self, request: Request) -> Result<Committed, StoreError> {
         let (reply, answer) = oneshot::channel();
         ask(WRITE_TIMEOUT, &self.writes, writer::Job::Write(request, reply), answer).await
     }
+}
+
+/// Starts `count` threads that read, and gives the queue they share.
+fn readers(
+    name: &str,
+    count: usize,
+    dir: &Path,
+    path: &Path,
+) -> Result<mpsc::Sender<reader::Job>, StoreError> {
+    let (jobs, queue) = mpsc::channel(READ_QUEUE);
+    let queue = Arc::new(Mutex::new(queue));
+    for number in 0..count {
+        let (connection, queue) = (schema::open_reader(path)?, Arc::clone(&queue));
+        spawn(&format!("{name}-{number}"), dir, move || reader::run(&connection, &queue))?;
+    }
+    Ok(jobs)
+}
+
+async fn ask_reader<T: Send + 'static>(
+    patience: Duration,
+    queue: &mpsc::Sender<reader::Job>,
+    read: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    let (reply, answer) = oneshot::channel();
+    let job = move |connection: &Connection| {
+        // Whoever gave up waiting must not keep the next one waiting too.
+        if !reply.is_closed() {
+            let _gone = reply.send(read(connection));
+        }
+    };
+    ask(patience, queue, Box::new(job), answer).await
 }
 
 async fn ask<J, T>(
@@ -239,6 +269,9 @@ fn integer(millis: u64) -> i64 {
 /// How long a read may take, its wait in the queue included.
 pub const READ_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// How long a list may take: of a million tokens, none but the last may be what a filter is after.
+const LIST_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// How long a writer waits. What it wrote may still be done after that.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -249,5 +282,6 @@ const PREDECESSOR_PATIENCE: Duration = Duration::from_secs(5);
 const DATABASE_FILE: &str = "portcullis.db";
 
 const READERS: usize = 2;
+const LISTERS: usize = 2;
 const READ_QUEUE: usize = 4096;
 const WRITE_QUEUE: usize = 1024;
