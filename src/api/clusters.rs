@@ -94,7 +94,7 @@ pub(super) async fn show(
 /// A kubeconfig for the cluster: with a token in it, or, where the settings say so, with a call of the credential plugin.
 #[utoipa::path(
     post, path = "/v3/clusters/{id}",
-    request_body(content = Option<KubeconfigRequest>),
+    request_body(content = KubeconfigRequest),
     responses((status = 200, body = KubeconfigObject))
 )]
 pub(super) async fn act(

@@ -34,11 +34,11 @@ pub(super) async fn list(
 ) -> Result<Json<Collection<UserObject>>, ApiError> {
     let administrator = api.is_administrator(&caller).await?;
     let listing = Listing { schema: &schema::USER, links: &links, query: &query, administrator };
+    let asked = selection(&query)?;
     if query.flag("me")? == Some(true) {
         let me = api.own_user(&caller).await?;
         return listing.whole(vec![UserObject::new(&links, &me, &caller)]).map(Json);
     }
-    let asked = selection(&query)?;
     let descending = asked.descending;
     let page = api.authority.users(&caller, asked).await?;
     let data = page.items.iter().map(|user| UserObject::new(&links, user, &caller)).collect();
