@@ -44,7 +44,7 @@ class Gate:
 
     def tokens(self, user):
         """Everything that can be said of their tokens but when they were used."""
-        listed = self.api("GET", "/v3/tokens", None, user.bearer)["data"]
+        listed = self.api("GET", "/v3/tokens?me=true", None, user.bearer)["data"]
         used = ("lastUsedAt", "lastUsedAddress", "lastUsedUserAgent")
         return {token["id"]: {name: token[name] for name in token if name not in used} for token in listed}
 

@@ -76,6 +76,10 @@ def test_results(visitor, administrator):
     form.get_by_role("button", name="Create").click()
     expect(page.locator("pre.secret")).to_be_visible()
     visitor.inspect("token-created")
+    page.goto("/v3/tokens?kind=api-key")
+    page.get_by_role("button", name="Delete all that match").click()
+    visitor.inspect("tokens-delete")
+    page.get_by_role("link", name="Cancel").click()
 
 
 def test_page_of_somebody_who_may_not(gate, visitor):

@@ -44,7 +44,7 @@ def test_hostile_name_and_group_are_shown_as_they_are(gate, visitor, text):
     expect_nothing_foreign(visitor.page)
     visitor.context.clear_cookies()
     visitor.log_in(administrator, at=f"/v3/users/{hostile.id}")
-    for path in (f"/v3/users/{hostile.id}", "/v3/users", f"/v3/users/{hostile.id}?_confirm=delete"):
+    for path in (f"/v3/users/{hostile.id}", "/v3/users", "/v3/auditevents", f"/v3/users/{hostile.id}?_confirm=delete"):
         visitor.page.goto(path)
         expect(visitor.page.locator("main")).to_contain_text(hostile.name)
         expect_nothing_foreign(visitor.page)

@@ -5,6 +5,8 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+from gate import PASSWORD
+
 both = pytest.mark.parametrize("javascript", [True, False], ids=["with JavaScript", "without JavaScript"])
 
 
@@ -80,6 +82,43 @@ def test_form_that_is_refused_says_why_and_keeps_what_was_typed(gate, visitors, 
     assert gate.tokens(user) == before
 
 
+def test_lifetime_over_the_maximum_is_shortened_and_the_page_says_so(gate, visitor):
+    user = gate.user()
+    visitor.log_in(user)
+    page = visitor.page
+    page.locator("summary", has_text="Create").click()
+    form = page.locator("details", has=page.locator("summary", has_text="Create"))
+    form.get_by_label("ttl", exact=True).fill("400")
+    form.get_by_role("button", name="Create").click()
+    expect(page.locator("pre.secret")).to_be_visible()
+    expect(page.locator(".notice.bad")).to_contain_text("auth-token-max-ttl-minutes")
+    expect(page.locator("dl")).to_contain_text("90 days")
+
+
+@both
+def test_list_is_filtered_sorted_and_paged_by_links(gate, visitors, javascript):
+    user = gate.user()
+    names = sorted(gate.token(user, description=f"number {number}")[0] for number in range(5))
+    visitor = visitors(javascript=javascript)
+    visitor.log_in(user)
+    page = visitor.page
+    page.goto("/v3/tokens?kind=api-key&sort=name&order=desc&limit=2")
+    seen = []
+    while True:
+        seen += page.locator("tbody th a").all_inner_texts()
+        following = page.get_by_role("link", name="Next page")
+        if following.count() == 0:
+            break
+        following.click()
+    assert seen == names[::-1]
+    page.goto("/v3/tokens")
+    page.locator("summary", has_text="Filter").click()
+    page.locator("details.filters").get_by_label("kind").select_option("session")
+    page.locator("details.filters").get_by_role("button", name="Filter").click()
+    expect(page.locator("tbody tr").first).to_contain_text("session")
+    assert not set(page.locator("tbody th a").all_inner_texts()) & set(names)
+
+
 def test_kubeconfig_that_a_page_gives_works(gate, visitor):
     user = gate.user()
     visitor.log_in(user, at="/v3/clusters")
@@ -92,3 +131,21 @@ def test_kubeconfig_that_a_page_gives_works(gate, visitor):
     assert user.name in shown.stdout, shown
     made = [token for token in gate.tokens(user).values() if token["kind"] == "kubeconfig"]
     assert len(made) == 1
+
+
+def test_password_is_changed_and_sessions_end_when_asked(gate, visitor):
+    user = gate.user()
+    name, bearer = gate.token(user)
+    visitor.log_in(user, at="/ui/password")
+    page = visitor.page
+    page.get_by_label("Current password").fill(user.password)
+    page.get_by_label("New password", exact=True).fill(PASSWORD + ", a new one")
+    page.get_by_label("New password, once more").fill(PASSWORD + ", a new one")
+    page.get_by_label("End my other sessions").check()
+    page.get_by_role("button", name="Change the password").click()
+    expect(page.get_by_role("status")).to_contain_text("changed")
+    assert gate.ask("GET", "/v3/tokens", None, user.bearer)[0] == 401
+    assert gate.ask("GET", "/v3/tokens", None, bearer)[0] == 200
+    user.password += ", a new one"
+    visitor.context.clear_cookies()
+    visitor.log_in(user)
