@@ -25,6 +25,7 @@ mod credentials;
 mod data_directory;
 mod deadlines;
 mod hashes;
+mod hashing;
 mod identity;
 mod last_use;
 mod limits;

@@ -20,7 +20,9 @@ const LANES: usize = 8;
 /// Nearly every use is a cache miss, so that loads from the store and deletions meet.
 async fn forgetful() -> Arc<Rig> {
     let limits = vec![("tokenCacheEntries", "1")];
-    Arc::new(Rig::with(&["h2", "http/1.1"], &Settings { log_level: "warn", limits }).await)
+    Arc::new(
+        Rig::with(&["h2", "http/1.1"], &Settings { log_level: "warn", limits, ..Settings::default() }).await,
+    )
 }
 
 #[tokio::test]

@@ -25,6 +25,8 @@ pub(crate) struct Settings {
     pub(crate) log_level: &'static str,
     /// Keys of `limits` in the configuration.
     pub(crate) limits: Vec<(&'static str, &'static str)>,
+    /// Other keys of the configuration.
+    pub(crate) keys: Vec<(&'static str, &'static str)>,
 }
 
 /// A running gate. It is killed when dropped, after its output and its data were searched for secrets.
@@ -45,7 +47,7 @@ struct Output {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { log_level: "trace", limits: Vec::new() }
+        Self { log_level: "trace", limits: Vec::new(), keys: Vec::new() }
     }
 }
 
@@ -62,7 +64,7 @@ impl Gate {
         let directory = Directory::new();
         let path = directory.path();
         std::fs::write(path.join("kubeconfig"), kubeconfig).unwrap();
-        std::fs::write(path.join("config.yaml"), configuration(settings)).unwrap();
+        write_configuration(path, settings);
         let output = Arc::new(Output::default());
         let child = spawn(path, &output);
         let unspecified = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -71,6 +73,11 @@ impl Gate {
         let mut gate = Self { child, endpoint, admin: unspecified, output, secrets, directory };
         gate.find_endpoints().await;
         gate
+    }
+
+    /// The next start is with other settings.
+    pub(crate) fn configure(&self, settings: &Settings) {
+        write_configuration(self.directory.path(), settings);
     }
 
     /// Starts it again on what it left behind, after it has ended, and waits until it is ready.
@@ -226,9 +233,16 @@ fn tail(text: &str, bytes: usize) -> &str {
     &text[from.unwrap_or(0)..]
 }
 
+fn write_configuration(directory: &Path, settings: &Settings) {
+    std::fs::write(directory.join("config.yaml"), configuration(settings)).unwrap();
+}
+
 fn configuration(settings: &Settings) -> String {
     let mut text = "apiVersion: portcullis.dev/v1alpha1\nkind: Configuration\n".to_owned();
     text += &format!("log:\n  format: json\n  level: {}\n  access: true\n", settings.log_level);
+    for (key, value) in &settings.keys {
+        text += &format!("{key}: {value}\n");
+    }
     if !settings.limits.is_empty() {
         text += "limits:\n";
     }
