@@ -107,7 +107,8 @@ impl Authority {
         self.refusals.lock().unwrap_or_else(PoisonError::into_inner).lost
     }
 
-    /// Does `write`, and writes down with it that `act` was done.
+    /// Does `write`, and writes down with it that `act` was done: to whatever the act names, or to each of the tokens that
+    /// a write of many has touched.
     pub(super) async fn commit(
         &self,
         write: Write,
@@ -115,25 +116,8 @@ impl Authority {
         message: String,
     ) -> Result<Committed, StoreError> {
         let event = act.event(AuditOutcome::Success, message);
-        let committed = self.store.commit(write, Some(event.clone())).await?;
-        if committed.changed() {
-            log(&event);
-        }
-        Ok(committed)
-    }
-
-    /// Does `write`, and writes down with it that `act` was done to each token that it touched.
-    pub(super) async fn commit_to_many(
-        &self,
-        write: Write,
-        act: Act,
-        message: String,
-    ) -> Result<Committed, StoreError> {
-        let event = act.event(AuditOutcome::Success, message);
-        let committed = self.store.commit(write, Some(event.clone())).await?;
-        for token in &committed.tokens {
-            log(&AuditEvent { token: Some(token.clone()), ..event.clone() });
-        }
+        let committed = self.store.commit(write, Some(event)).await?;
+        committed.events.iter().for_each(log);
         Ok(committed)
     }
 

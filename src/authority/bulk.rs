@@ -91,7 +91,7 @@ impl Authority {
         let mut after = None;
         loop {
             let part = store::Bulk { filter: filter.clone(), after, limit: MAX_BULK };
-            let committed = self.commit_to_many(write(part), act.clone(), message.to_owned()).await?;
+            let committed = self.commit(write(part), act.clone(), message.to_owned()).await?;
             done.add(&committed);
             match committed.tokens.last() {
                 Some(last) => after = Some(last.clone()),

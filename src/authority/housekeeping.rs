@@ -64,7 +64,7 @@ impl Authority {
     ) -> Result<(), AuthorityError> {
         loop {
             let act = Act::of_server(action);
-            let committed = self.commit_to_many(write(), act, message.to_owned()).await?;
+            let committed = self.commit(write(), act, message.to_owned()).await?;
             self.purged.fetch_add(committed.count as u64, Ordering::Relaxed);
             if committed.count < BATCH_SIZE {
                 return Ok(());

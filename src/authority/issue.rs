@@ -85,7 +85,7 @@ impl Authority {
         owner: UserId,
         act: &Act,
     ) -> Result<Issued, AuthorityError> {
-        let administrator = self.check_maker(caller).await?.admin;
+        let administrator = self.check_maker(caller).await?.administrator;
         let for_self = owner == caller.id;
         check_kind(new.kind, administrator, for_self, new.lease)?;
         if !for_self && self.store.user(&owner).await?.is_none() {

@@ -2,29 +2,42 @@
 
 use super::audit::Act;
 use super::{Authority, AuthorityError, Caller};
+use crate::clock;
 use crate::token::{Maker, TokenKind, TokenName, TokenRecord};
-use crate::user::UserRecord;
+
+/// What the store says of a caller, as of now.
+pub(super) struct Standing {
+    pub(super) administrator: bool,
+    on_lease: bool,
+}
 
 impl Authority {
-    /// The caller's user, as it is now and not as it was when the request was authenticated.
-    pub(super) async fn check_enabled(&self, caller: &Caller) -> Result<UserRecord, AuthorityError> {
-        let user = self.store.user(&caller.id).await?;
-        user.filter(|user| user.enabled).ok_or(AuthorityError::CallerGone)
+    /// How the caller stands now, which may be worse than when the request was authenticated: user and token are there
+    /// and switched on, or the caller is gone. A token on a lease is for its command, and has no administrator's rights.
+    pub(super) async fn standing(&self, caller: &Caller) -> Result<Standing, AuthorityError> {
+        let user = self.store.user(&caller.id).await?.filter(|user| user.enabled);
+        let user = user.ok_or(AuthorityError::CallerGone)?;
+        let token = self.store.token(&caller.token).await?;
+        let good = |token: &TokenRecord| {
+            token.enabled && token.user_id == caller.id && !token.is_expired(clock::now())
+        };
+        let token = token.filter(good).ok_or(AuthorityError::CallerGone)?;
+        let on_lease = token.lease_until.is_some();
+        Ok(Standing { administrator: user.admin && !on_lease, on_lease })
     }
 
     pub(super) async fn is_administrator(&self, caller: &Caller) -> Result<bool, AuthorityError> {
-        Ok(self.check_enabled(caller).await?.admin)
+        Ok(self.standing(caller).await?.administrator)
     }
 
     pub(super) async fn check_administrator(&self, caller: &Caller) -> Result<(), AuthorityError> {
         if self.is_administrator(caller).await? { Ok(()) } else { Err(AuthorityError::NotAdministrator) }
     }
 
-    /// The caller's user, if its token may make others: one on a lease may not, as what it made would outlive it.
-    pub(super) async fn check_maker(&self, caller: &Caller) -> Result<UserRecord, AuthorityError> {
-        let user = self.check_enabled(caller).await?;
-        let token = self.store.token(&caller.token).await?.ok_or(AuthorityError::CallerGone)?;
-        if token.lease_until.is_some() { Err(AuthorityError::CallerOnLease) } else { Ok(user) }
+    /// How the caller stands, if its token may make others: one on a lease may not, as what it made would outlive it.
+    pub(super) async fn check_maker(&self, caller: &Caller) -> Result<Standing, AuthorityError> {
+        let standing = self.standing(caller).await?;
+        if standing.on_lease { Err(AuthorityError::CallerOnLease) } else { Ok(standing) }
     }
 
     /// A token that the caller may do `act` to: the caller's own, or anybody's for an administrator. Another's is not

@@ -42,7 +42,7 @@ impl Authority {
         rotation: Rotation,
         act: &Act,
     ) -> Result<Issued, AuthorityError> {
-        let administrator = self.check_maker(caller).await?.admin;
+        let administrator = self.check_maker(caller).await?.administrator;
         let old = self.token_within_reach(caller, name, act).await?;
         let (lease, for_self) = (old.lease_until.is_some(), old.user_id == caller.id);
         check_kind(old.kind, administrator, for_self, lease)?;

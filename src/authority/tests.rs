@@ -132,6 +132,15 @@ async fn ordinary_users_and_demoted_administrators_manage_nobody() {
         let minted = authority.create_token(caller, NewToken { owner, ..NewToken::default() }).await;
         assert!(matches!(minted, Err(AuthorityError::ForAnotherUser)));
     }
+    let key = house.token_of(&house.root.id).await.name;
+    let with_key = Caller { token: key.clone(), ..house.root.clone() };
+    assert!(authority.users(&with_key, UserQuery::default()).await.is_ok());
+    house.store.delete_token(&key).await.unwrap();
+    let gone = authority.users(&with_key, UserQuery::default()).await;
+    assert!(
+        matches!(gone, Err(AuthorityError::CallerGone)),
+        "a token that was just revoked does nothing more"
+    );
     let off = UserUpdate { enabled: Some(false), ..UserUpdate::default() };
     house.store.update_user(&house.alice.id, off).await.unwrap();
     let minted = authority.create_token(&house.alice, NewToken::default()).await;

@@ -91,7 +91,7 @@ impl Authority {
         caller: &Caller,
         name: &TokenName,
     ) -> Result<TokenRecord, AuthorityError> {
-        self.check_enabled(caller).await?;
+        self.standing(caller).await?;
         let token = self.store.token(name).await?.filter(|token| token.user_id == caller.id);
         let token = token.ok_or(AuthorityError::NotFound)?;
         let now = clock::now();

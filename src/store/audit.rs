@@ -133,12 +133,8 @@ impl AuditQuery {
     }
 }
 
-/// Writes `event` down. It names `token` if that is given, or the one it names itself.
-pub(super) fn record(
-    connection: &Connection,
-    event: &AuditEvent,
-    token: Option<&TokenName>,
-) -> Result<(), StoreError> {
+/// Writes `event` down.
+pub(super) fn record(connection: &Connection, event: &AuditEvent) -> Result<(), StoreError> {
     connection
         .prepare_cached(
             "INSERT INTO audit_events (at, action, actor, token, user, client, outcome, message)
@@ -148,7 +144,7 @@ pub(super) fn record(
             integer(event.at.0),
             event.action,
             event.actor.as_ref().map(UserId::as_str),
-            token.or(event.token.as_ref()).map(TokenName::as_str),
+            event.token.as_ref().map(TokenName::as_str),
             event.user.as_ref().map(UserId::as_str),
             event.client,
             event.outcome.as_str(),

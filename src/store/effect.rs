@@ -1,6 +1,6 @@
 //! What a write did.
 
-use super::Change;
+use super::{AuditEvent, Change};
 use crate::token::TokenName;
 
 /// What a write did, as its writer is told.
@@ -10,6 +10,8 @@ pub struct Committed {
     pub count: usize,
     /// The tokens among them, by name.
     pub tokens: Vec<TokenName>,
+    /// What was written into the audit log with it.
+    pub events: Vec<AuditEvent>,
 }
 
 /// What a write did, before it is committed.
@@ -29,13 +31,13 @@ impl Committed {
 
 impl Effect {
     pub(super) fn new(changes: Vec<Change>, count: usize) -> Self {
-        Self { changes, committed: Committed { count, tokens: Vec::new() } }
+        Self { changes, committed: Committed { count, ..Committed::default() } }
     }
 
     /// These tokens were added, changed or deleted.
     pub(super) fn of_tokens(tokens: Vec<TokenName>) -> Self {
         let changes = tokens.iter().cloned().map(Change::Token).collect();
-        Self { changes, committed: Committed { count: tokens.len(), tokens } }
+        Self { changes, committed: Committed { count: tokens.len(), tokens, events: Vec::new() } }
     }
 
     /// The token of this name, if any row was touched.

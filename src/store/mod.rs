@@ -154,7 +154,8 @@ impl Store {
     }
 
     /// Does `write` and writes `event` down, both or neither. An event of a write that changed nothing is not written;
-    /// one that deletes or shortens tokens by a filter has the event once for each token, with its name.
+    /// one that deletes or shortens tokens by a filter has the event once for each token, with its name; one of a user
+    /// has an event `token.delete` besides for each token that ends with it.
     pub async fn commit(&self, write: Write, event: Option<AuditEvent>) -> Result<Committed, StoreError> {
         self.write(Request { write: Some(write), event }).await
     }

@@ -1,5 +1,7 @@
 //! Writes: each is done whole or not at all, together with its event of the audit log.
 
+use std::iter;
+
 use rusqlite::{Connection, ErrorCode};
 
 use super::audit::{self, AuditEvent};
@@ -61,22 +63,41 @@ pub(super) struct Request {
 }
 
 impl Request {
-    /// Does it within the caller's transaction. The event is written if anything changed: once, or, where many tokens
-    /// were meant by one write, once for each of them.
+    /// Does it within the caller's transaction. If anything changed, its events are written.
     pub(super) fn apply(&self, connection: &Connection) -> Result<Effect, StoreError> {
-        let effect = match &self.write {
+        let mut effect = match &self.write {
             Some(write) => write.apply(connection)?,
             None => Effect::new(Vec::new(), 1),
         };
         let Some(event) = &self.event else { return Ok(effect) };
-        if self.write.as_ref().is_some_and(Write::is_about_many_tokens) {
-            for token in &effect.committed.tokens {
-                audit::record(connection, event, Some(token))?;
-            }
-        } else if effect.committed.changed() {
-            audit::record(connection, event, None)?;
+        let events = self.events(event, &effect);
+        for event in &events {
+            audit::record(connection, event)?;
         }
+        effect.committed.events = events;
         Ok(effect)
+    }
+
+    /// One event; where many tokens were meant by one write, one for each of them; and where tokens end with something
+    /// else, such as their user, one for that and one for each.
+    fn events(&self, event: &AuditEvent, effect: &Effect) -> Vec<AuditEvent> {
+        let tokens = effect.committed.tokens.iter();
+        let each = |action: &str| {
+            let action = action.to_owned();
+            tokens.map(move |token| AuditEvent {
+                action: action.clone(),
+                token: Some(token.clone()),
+                ..event.clone()
+            })
+        };
+        match &self.write {
+            Some(write) if write.is_about_many_tokens() => each(&event.action).collect(),
+            _ if !effect.committed.changed() => Vec::new(),
+            Some(Write::UpdateUser(..) | Write::DeleteUser(_)) => {
+                iter::once(event.clone()).chain(each("token.delete")).collect()
+            }
+            _ => vec![event.clone()],
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use super::*;
 use crate::authority::{Rotation, TokenChange};
 use crate::setting::Setting;
-use crate::store::{AuditEvent, AuditOutcome};
+use crate::store::{AuditEvent, AuditOutcome, Revoke};
 
 async fn events(house: &House) -> Vec<AuditEvent> {
     let query = AuditQuery { descending: false, ..AuditQuery::default() };
@@ -18,10 +18,9 @@ async fn each_act_is_an_event_in_the_store_and_the_same_in_the_log() {
     let (authority, root) = (&house.authority, &house.root);
     let key = authority.create_token(&house.alice, NewToken::default()).await.unwrap().record.name;
     let off = TokenChange { enabled: Some(false), ..TokenChange::default() };
-    authority.update_token(root, &house.alice.token, off).await.unwrap();
-    let successor = authority.rotate_token(&house.alice, &key, Rotation::default()).await;
-    let successor = successor.err();
-    assert!(successor.is_none(), "{successor:?}");
+    let other = house.token_of(&house.alice.id).await.name;
+    authority.update_token(root, &other, off).await.unwrap();
+    authority.rotate_token(&house.alice, &key, Rotation::default()).await.unwrap();
     authority.delete_token(root, &key).await.unwrap();
     let quota = vec![(Setting::TokenQuota, Some("9".to_owned()))];
     authority.set_settings(root, quota).await.unwrap();
@@ -30,6 +29,9 @@ async fn each_act_is_an_event_in_the_store_and_the_same_in_the_log() {
     log_in(authority, "192.0.2.9", "bob", PASSWORD).await.unwrap();
     let change = UserChange { enabled: Some(false), ..UserChange::default() };
     authority.update_user(root, &bob.id, change).await.unwrap();
+    let of_bob = house.token_of(&bob.id).await.name;
+    let everything = Some(Revoke::All);
+    authority.set_password(root, &bob.id, Secret::new("another horse battery"), everything).await.unwrap();
     authority.delete_user(root, &bob.id).await.unwrap();
     authority.logout(root).await.unwrap();
 
@@ -44,6 +46,9 @@ async fn each_act_is_an_event_in_the_store_and_the_same_in_the_log() {
         ("user.set-password", root),
         ("login", Some(&bob.id)),
         ("user.update", root),
+        ("user.set-password", root),
+        ("token.delete", root),
+        ("token.delete", root),
         ("user.delete", root),
         ("logout", root),
     ];
@@ -60,6 +65,7 @@ async fn each_act_is_an_event_in_the_store_and_the_same_in_the_log() {
     }
     assert_eq!(found[0].token.as_ref(), Some(&key));
     assert!(found[4].message.contains("token-quota-per-user is \"9\" (was \"500\")"), "{}", found[4].message);
+    assert!([&found[10], &found[11]].iter().any(|event| event.token.as_ref() == Some(&of_bob)));
     assert_eq!(found[7].client.as_deref(), Some("192.0.2.9"));
 }
 

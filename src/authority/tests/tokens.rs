@@ -215,6 +215,11 @@ async fn a_lease_is_renewed_by_its_owner_until_it_has_ended_and_makes_nothing() 
         authority.rotate_token(&on_lease, &alice.token, Rotation::default()).await,
     ];
     assert!(minted.iter().all(|answer| matches!(answer, Err(AuthorityError::CallerOnLease))), "{minted:?}");
+    let of_root = NewToken { lease: true, ..kind(TokenKind::DrainNode) };
+    let of_root = create(&house, &house.root, of_root).await.unwrap().record.name;
+    let on_lease = Caller { token: of_root, ..house.root.clone() };
+    let managed = authority.create_user(&on_lease, new_user("eve", &[])).await;
+    assert!(matches!(managed, Err(AuthorityError::NotAdministrator)), "a command manages nobody");
     edit(house.dir.path(), &format!("UPDATE tokens SET lease_until = 1 WHERE name = '{}'", leased.name));
     let too_late = authority.renew_lease(alice, &leased.name).await;
     assert!(matches!(too_late, Err(AuthorityError::NotLeased)), "what has ended stays so");

@@ -113,7 +113,7 @@ fn hash_and_commit(
         params![integer(clock::now().0), backup.to_string_lossy()],
     )?;
     if let Some(event) = event {
-        audit::record(&transaction, event, None)?;
+        audit::record(&transaction, event)?;
     }
     Ok(transaction.commit()?)
 }
