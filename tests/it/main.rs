@@ -58,4 +58,5 @@ mod upstream;
 mod warnings;
 mod watches;
 mod web_pages;
+mod web_schemathesis;
 mod web_tools;

@@ -96,13 +96,15 @@ fn complete_resource(
     }
 }
 
+/// What says which part of a list is wanted; each may be empty, as a filter may.
 fn list_parameters(schema: &Schema) -> impl Iterator<Item = Parameter> {
-    let sort =
-        (!schema.sorts.is_empty()).then(|| in_query("sort", any_of(schema.sorts), "What it is sorted by"));
-    let order = in_query("order", any_of(&["asc", "desc"]), "In which direction it is sorted");
+    let sorts = [schema.sorts, &[""]].concat();
+    let sort = (!schema.sorts.is_empty()).then(|| in_query("sort", any_of(&sorts), "What it is sorted by"));
+    let order = in_query("order", any_of(&["asc", "desc", ""]), "In which direction it is sorted");
     let marker = in_query("marker", ObjectBuilder::new().schema_type(Type::String), "Where it begins");
     let number = || ObjectBuilder::new().schema_type(Type::Integer);
     let limit = OneOfBuilder::new().item(number().minimum(Some(1))).item(number().enum_values(Some([-1])));
+    let limit = limit.item(any_of(&[""]));
     let limit =
         in_query("limit", limit, &format!("How many there are in a page, up to {MAX_PAGE}; -1 is as many"));
     let paging = sort.into_iter().chain([order, limit, marker]);
