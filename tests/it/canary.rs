@@ -1,6 +1,11 @@
 //! Secrets that are easy to recognise go everywhere a request can take them, with everything logged that can be; then
 //! they are looked for everywhere. (Every other test looks through its gate's output and files as well.)
 
+mod commands;
+mod everywhere;
+mod pages;
+mod requests;
+
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::Value;

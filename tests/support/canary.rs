@@ -1,7 +1,64 @@
 //! Looks for secrets where none may be: in whole or in part, and in every disguise that a program gives bytes.
 
+use std::collections::BTreeSet;
+use std::path::Path;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
+
+/// Everything that was seen in places of one kind, described and in bytes.
+#[derive(Default)]
+pub(crate) struct Place(BTreeSet<(String, Vec<u8>)>);
+
+impl Place {
+    pub(crate) fn saw(&mut self, what: impl Into<String>, bytes: impl Into<Vec<u8>>) {
+        self.0.insert((what.into(), bytes.into()));
+    }
+
+    /// Every file in `directory` and below, the bytes that are not written back yet too.
+    pub(crate) fn saw_files(&mut self, directory: &Path) {
+        for entry in std::fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                self.saw_files(&path);
+            } else {
+                self.saw(path.display().to_string(), std::fs::read(path).unwrap());
+            }
+        }
+    }
+
+    /// What the process list shows of every process.
+    pub(crate) fn saw_processes(&mut self) {
+        for entry in std::fs::read_dir("/proc").unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            if name.bytes().all(|byte| byte.is_ascii_digit()) {
+                self.saw_process(&name);
+            }
+        }
+    }
+
+    /// What it shows of one.
+    pub(crate) fn saw_process(&mut self, id: &str) {
+        for file in ["cmdline", "environ"] {
+            // It may have ended, or be somebody else's.
+            let bytes = std::fs::read(format!("/proc/{id}/{file}")).unwrap_or_default();
+            if !bytes.is_empty() {
+                self.saw(file, bytes);
+            }
+        }
+    }
+
+    /// Every description under which one of `secrets` was seen.
+    pub(crate) fn leaks(&self, secrets: &[String]) -> Vec<String> {
+        let leaks = self.0.iter().filter_map(|(what, bytes)| Some((what, leak(bytes, secrets)?)));
+        leaks.map(|(what, leak)| format!("{what} has {leak}")).collect()
+    }
+
+    /// The same without what is described by a text with this end.
+    pub(crate) fn without(&self, end: &str) -> Self {
+        Self(self.0.iter().filter(|(what, _)| !what.ends_with(end)).cloned().collect())
+    }
+}
 
 /// The first disguise in which one of `secrets` stands in `bytes`, described.
 pub(crate) fn leak(bytes: &[u8], secrets: &[String]) -> Option<String> {

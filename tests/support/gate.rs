@@ -130,6 +130,11 @@ impl Gate {
         self.secrets.lock().unwrap().push(secret.to_owned());
     }
 
+    /// What may appear nowhere.
+    pub(crate) fn secrets(&self) -> Vec<String> {
+        self.secrets.lock().unwrap().clone()
+    }
+
     /// Standard output so far: the access log.
     pub(crate) fn stdout(&self) -> String {
         text(&self.output.stdout.lock().unwrap())
