@@ -44,6 +44,28 @@ pub fn now() -> UnixMillis {
     UnixMillis(LATEST.fetch_max(wall, Ordering::Relaxed).max(wall))
 }
 
+/// A duration for people, in its two largest units: `6d 23h`, `59m 30s`, `8s`.
+pub fn in_words(millis: u64) -> String {
+    let parts = [(DAY, 'd'), (HOUR, 'h'), (MINUTE, 'm'), (SECOND, 's')];
+    let first = parts.iter().position(|(unit, _)| millis >= *unit).unwrap_or(parts.len() - 1);
+    let mut rest = millis;
+    let mut words = Vec::new();
+    for (unit, letter) in parts.iter().skip(first).take(2) {
+        words.push(format!("{}{letter}", rest / unit));
+        rest %= unit;
+    }
+    words.join(" ")
+}
+
+/// Milliseconds of a second, and of the larger units.
+pub const SECOND: u64 = 1000;
+/// Milliseconds of a minute.
+pub const MINUTE: u64 = 60 * SECOND;
+/// Milliseconds of an hour.
+pub const HOUR: u64 = 60 * MINUTE;
+/// Milliseconds of a day.
+pub const DAY: u64 = 24 * HOUR;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -52,6 +74,13 @@ mod tests {
     fn prints_as_the_kubernetes_api_does() {
         assert_eq!(UnixMillis(1_767_323_045_999).to_string(), "2026-01-02T03:04:05Z");
         assert_eq!(UnixMillis(u64::MAX).to_string(), "9999-12-31T23:59:59Z");
+    }
+
+    #[test]
+    fn durations_are_said_in_their_two_largest_units() {
+        for (millis, words) in [(0, "0s"), (59_999, "59s"), (3_570_000, "59m 30s"), (86_400_000, "1d 0h")] {
+            assert_eq!(in_words(millis), words);
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::HeaderValue;
 
-use crate::clock::UnixMillis;
+use crate::clock::{MINUTE, SECOND, UnixMillis};
 use crate::identity::{AUTHENTICATED_GROUP, UserId, Username};
 use crate::token::{KeyHash, TokenKey, TokenRecord};
 use crate::user::UserRecord;
@@ -104,9 +104,6 @@ fn claims(last: &AtomicU64, now: UnixMillis, interval: u64) -> bool {
 fn header(text: &str) -> HeaderValue {
     HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("invalid"))
 }
-
-const SECOND: u64 = 1000;
-const MINUTE: u64 = 60 * SECOND;
 
 #[cfg(test)]
 mod tests {

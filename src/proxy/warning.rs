@@ -3,17 +3,12 @@
 use http::header::{HeaderMap, HeaderValue, WARNING};
 
 use super::Client;
-use crate::clock::{self, UnixMillis};
+use crate::clock::{self, DAY, UnixMillis};
 use crate::token::TokenRecord;
 
 /// How much of a token's life is its end: a tenth, but no more than a week.
 const FRACTION: u64 = 10;
 const LONGEST_END: u64 = 7 * DAY;
-
-const SECOND: u64 = 1000;
-const MINUTE: u64 = 60 * SECOND;
-const HOUR: u64 = 60 * MINUTE;
-const DAY: u64 = 24 * HOUR;
 
 /// Adds the warning that is due for `token` to the answer's `headers`, once a connection: a client that asks a thousand
 /// times would otherwise read it a thousand times.
@@ -30,29 +25,17 @@ pub(super) fn add(headers: &mut HeaderMap, token: &TokenRecord, client: &Client)
 /// What there is to say of `token`. Names and numbers alone, so that nothing needs quoting.
 fn text(token: &TokenRecord, now: UnixMillis) -> Option<String> {
     let left = token.expires_at()?.0.saturating_sub(now.0);
-    let (name, end) = (&token.name, duration(left));
+    let (name, end) = (&token.name, clock::in_words(left));
     if let Some(successor) = &token.replaced_by {
         return Some(format!("token {name} was replaced by {successor} and expires in {end}"));
     }
     (left <= (token.ttl.0 / FRACTION).min(LONGEST_END)).then(|| format!("token {name} expires in {end}"))
 }
 
-/// The two largest units: `6d 23h`, `59m 30s`, `8s`.
-fn duration(millis: u64) -> String {
-    let parts = [(DAY, 'd'), (HOUR, 'h'), (MINUTE, 'm'), (SECOND, 's')];
-    let first = parts.iter().position(|(unit, _)| millis >= *unit).unwrap_or(parts.len() - 1);
-    let mut rest = millis;
-    let mut words = Vec::new();
-    for (unit, letter) in parts.iter().skip(first).take(2) {
-        words.push(format!("{}{letter}", rest / unit));
-        rest %= unit;
-    }
-    words.join(" ")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::{HOUR, MINUTE};
     use crate::identity::UserId;
     use crate::store::testing::token;
     use crate::token::Ttl;

@@ -9,7 +9,7 @@ mod selection;
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::header::{HeaderName, HeaderValue};
+use http::header::{HeaderValue, WARNING};
 use http::{HeaderMap, StatusCode};
 
 pub(super) use input::{RotateRequest, TokenRequest, TokenUpdateRequest};
@@ -23,6 +23,7 @@ use super::query::Query;
 use super::request::{By, Links};
 use super::{Api, Caller, schema};
 use crate::authority::Issued;
+use crate::clock;
 use crate::setting::Setting;
 use crate::token::Ttl;
 use crate::token::ttl::Clamp;
@@ -82,7 +83,7 @@ pub(super) async fn log_out(State(api): State<Api>, By(caller): By) -> Result<St
 }
 
 /// The answer with a new token. That it lives shorter than was asked for stands in a header, for whoever does not
-/// compare.
+/// compare: code 299 of RFC 7234, for whatever has no code of its own, which Kubernetes' clients print.
 fn granted(links: &Links, issued: &Issued, caller: &Caller) -> Response {
     let mut headers = HeaderMap::new();
     if let Some(warning) = issued.clamped.and_then(|clamp| HeaderValue::try_from(warning(clamp)).ok()) {
@@ -92,9 +93,10 @@ fn granted(links: &Links, issued: &Issued, caller: &Caller) -> Response {
 }
 
 fn warning(Clamp { asked, max }: Clamp) -> String {
-    let asked = if asked == Ttl(0) { "for ever".to_owned() } else { format!("for {} ms", asked.0) };
-    let (max, setting) = (max.0, Setting::TokenMaxTtl.name());
-    format!("299 - \"the token lives for {max} ms, the maximum by {setting}, and not {asked}\"")
+    let asked =
+        if asked == Ttl(0) { "for ever".to_owned() } else { format!("for {}", clock::in_words(asked.0)) };
+    let (max, setting) = (clock::in_words(max.0), Setting::TokenMaxTtl.name());
+    format!("299 - \"the token lives for {max}, the maximum by {setting}, and not {asked}\"")
 }
 
 impl Api {
@@ -103,7 +105,3 @@ impl Api {
         Ttl(self.authority.settings().token_max_ttl().millis())
     }
 }
-
-/// Of the codes of RFC 7234 the one for whatever has no code. RFC 9111 has taken the field out of use for caches, and
-/// Kubernetes' clients print it.
-const WARNING: HeaderName = HeaderName::from_static("warning");
