@@ -85,9 +85,11 @@ impl User {
         Terminal::start(script, command_line)
     }
 
-    /// A program with this user's home and nothing else in the environment.
+    /// A program with this user's home and nothing else in the environment. No signal is ignored, whatever the tests
+    /// were started by: under `nohup`, or in a shell's background, a program would inherit that.
     pub(crate) fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(program);
+        let mut command = Command::new("env");
+        command.args(["--default-signal", program]);
         command.current_dir(self.home()).env_clear().env("HOME", self.home());
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
