@@ -11,6 +11,7 @@ mod endpoints;
 mod message;
 mod readiness;
 mod self_signed;
+mod signals;
 mod tls;
 mod worker;
 
@@ -19,7 +20,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Runtime;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
@@ -41,6 +41,7 @@ use connection::Context;
 use dispatch::Dispatch;
 use endpoints::Endpoints;
 use readiness::Readiness;
+use signals::StopSignals;
 use tls::ServerIdentity;
 
 /// The cluster that paths without `/k8s/clusters/<id>` mean.
@@ -133,35 +134,31 @@ fn run(control: &Runtime, config: &Arc<Config>, telemetry: &Arc<Telemetry>) -> R
         api: Service::new(authority, info),
         acceptor: TlsAcceptor::from(server_config),
     };
+    let mut signals = StopSignals::listen(control)?;
     let mut workers = Workers::start(control, listeners, &Arc::new(shared))?;
     endpoints.publish(&config.data_dir)?;
     tracing::info!(listen = %endpoints.listen, admin = %endpoints.admin, "serving");
 
-    let outcome = control.block_on(wait_for_end([records_feed, settings_feed], &mut workers.ended));
+    let feeds = [records_feed, settings_feed];
+    let outcome = control.block_on(wait_for_end(&mut signals, feeds, &mut workers.ended));
     readiness.drain();
-    let drained = control.block_on(workers.drain(config.limits.drain_timeout));
+    control.block_on(workers.drain(&mut signals, config.limits.drain_timeout));
     control.block_on(bookkeeping.finish(FLUSH_TIMEOUT));
-    drained.and(outcome)
+    outcome
 }
 
 /// Waits for a signal to stop, or for a feed of changes or a worker to end, which they must not.
 async fn wait_for_end(
+    signals: &mut StopSignals,
     [records_feed, settings_feed]: [JoinHandle<()>; 2],
     worker_ended: &mut mpsc::Receiver<()>,
 ) -> Result<(), ServeError> {
-    let mut terminate = signal_stream(SignalKind::terminate())?;
-    let mut interrupt = signal_stream(SignalKind::interrupt())?;
     tokio::select! {
-        _ = terminate.recv() => Ok(()),
-        _ = interrupt.recv() => Ok(()),
+        () = signals.next() => Ok(()),
         _ = records_feed => Err(ServeError::PartEnded("the feed of changes")),
         _ = settings_feed => Err(ServeError::PartEnded("the feed of settings")),
         _ = worker_ended.recv() => Err(ServeError::PartEnded("a worker")),
     }
-}
-
-fn signal_stream(kind: SignalKind) -> Result<tokio::signal::unix::Signal, ServeError> {
-    signal(kind).map_err(|error| ServeError::Io("can't listen for signals", error))
 }
 
 /// The data plane.
@@ -201,19 +198,15 @@ impl Workers {
     }
 
     /// Lets connections end by themselves for at most `timeout`, or until another signal comes.
-    async fn drain(self, timeout: Duration) -> Result<(), ServeError> {
+    async fn drain(self, signals: &mut StopSignals, timeout: Duration) {
         tracing::info!("draining");
         let _ = self.draining.send(true);
-        let mut terminate = signal_stream(SignalKind::terminate())?;
-        let mut interrupt = signal_stream(SignalKind::interrupt())?;
         tokio::select! {
             _ = self.permits.acquire_many(self.max_connections) => tracing::info!("all connections have ended"),
             () = tokio::time::sleep(timeout) => tracing::warn!("connections were cut at the drain timeout"),
-            _ = terminate.recv() => tracing::warn!("connections were cut by a second signal"),
-            _ = interrupt.recv() => tracing::warn!("connections were cut by a second signal"),
+            () = signals.next() => tracing::warn!("connections were cut by a second signal"),
         }
         let _ = self.stop.send(true);
-        Ok(())
     }
 }
 
