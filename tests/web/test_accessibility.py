@@ -94,12 +94,14 @@ def test_keyboard_alone_goes_all_the_way(gate, visitor):
     user = gate.user()
     page = visitor.page
     page.goto("/ui/login")
-    # The field has the focus from the start.
+    # The browser gives it the focus by itself, a moment after the page is there.
+    expect(page.get_by_label("Username")).to_be_focused()
     page.keyboard.type(user.name)
     page.keyboard.press("Tab")
     page.keyboard.type(user.password)
     page.keyboard.press("Enter")
     expect(page).to_have_url(gate.url + "/v3/tokens")
+    page.wait_for_load_state()
     page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
     page.keyboard.press("Enter")
