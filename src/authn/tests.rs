@@ -8,15 +8,13 @@ use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use tokio::sync::watch;
 
 use super::{Authenticator, AuthnError, Origin, Presented, Records};
-use crate::clock::{self, UnixMillis};
+use crate::clock::{self, MINUTE, UnixMillis};
 use crate::identity::UserId;
 use crate::setting::{LiveSettings, Setting, Settings, Values};
 use crate::store::testing::{TempDir, token, user};
 use crate::store::{Insertion, Store, TokenUpdate, Write};
 use crate::telemetry::Telemetry;
 use crate::token::{TokenKind, TokenName, TokenRecord};
-
-const MINUTE: u64 = 60_000;
 
 struct Gate {
     authenticator: Authenticator,
