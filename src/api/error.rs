@@ -141,6 +141,7 @@ fn answer(error: &AuthorityError) -> ApiError {
         E::OwnUser | E::LastAdministrator | E::NotRotatable | E::NotLeased | E::NoMaximum => {
             invalid("InvalidAction")
         }
+        E::HashingIsForGood => invalid("InvalidAction").on("value"),
         E::QuotaReached(_) => invalid("MaxLimitExceeded"),
         E::FilterMissing => invalid("MissingRequired"),
         E::ForeignMarker => invalid("InvalidOption").on("marker"),

@@ -116,15 +116,7 @@ pub(super) async fn set(
     let status = if value {
         api.authority.enable_token_hashing(&caller).await?
     } else {
-        if !api.is_administrator(&caller).await? {
-            return Err(ApiError::of(StatusCode::FORBIDDEN));
-        }
-        let status = api.authority.token_hashing();
-        if status.state != HashingState::Off {
-            let message = "token-hashing can't be switched off: what is hashed can't be made readable again";
-            return Err(ApiError::invalid("InvalidAction", message).on("value"));
-        }
-        status
+        api.authority.disable_token_hashing(&caller).await?
     };
     let under_way = value && status.state != HashingState::On;
     let code = if under_way { StatusCode::ACCEPTED } else { StatusCode::OK };

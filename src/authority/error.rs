@@ -67,6 +67,9 @@ pub enum AuthorityError {
     /// A bulk change to the maximum where there is none.
     #[error("{} is 0: there is no maximum", Setting::TokenMaxTtl.name())]
     NoMaximum,
+    /// Hashing of tokens was to be turned off.
+    #[error("token-hashing can't be switched off: what is hashed can't be made readable again")]
+    HashingIsForGood,
     /// A marker of another list.
     #[error("marker is not of this list")]
     ForeignMarker,
@@ -171,6 +174,7 @@ impl AuthorityError {
             | Self::QuotaReached(_)
             | Self::AlreadyReplaced
             | Self::NotRotatable
+            | Self::HashingIsForGood
             | Self::OverlapTooLong
             | Self::SettingFixed(_)
             | Self::Setting(_)

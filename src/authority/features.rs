@@ -33,6 +33,16 @@ impl Authority {
         Ok(self.token_hashing())
     }
 
+    /// Never turns it off; for administrators. Where it is off already nothing is asked for.
+    pub async fn disable_token_hashing(&self, caller: &Caller) -> Result<HashingStatus, AuthorityError> {
+        let act = Act::by(caller, "feature.disable");
+        let allowed = self.check_administrator(caller).await;
+        self.judged(&act, allowed).await?;
+        let status = self.token_hashing();
+        let is_off = status.state == HashingState::Off;
+        self.judged(&act, if is_off { Ok(status) } else { Err(AuthorityError::HashingIsForGood) }).await
+    }
+
     async fn try_enable_hashing(self: &Arc<Self>, caller: &Caller, act: &Act) -> Result<(), AuthorityError> {
         self.check_administrator(caller).await?;
         let status = self.store.token_hashing();

@@ -1,7 +1,7 @@
 //! Turning hashing of tokens on.
 
 use super::*;
-use crate::store::HashingState;
+use crate::store::{AuditEvent, AuditOutcome, HashingState};
 
 #[tokio::test]
 async fn hashing_is_turned_on_once_by_an_administrator_and_leaves_a_backup() {
@@ -31,6 +31,22 @@ async fn hashing_is_turned_on_once_by_an_administrator_and_leaves_a_backup() {
     let done = events.iter().filter(|record| record.event.action == "feature.enable");
     let outcomes: Vec<_> = done.map(|record| record.event.outcome.as_str()).collect();
     assert_eq!(outcomes, ["success", "refused"]);
+}
+
+#[tokio::test]
+async fn hashing_is_never_turned_off_and_who_tries_is_written_down() {
+    let house = House::with_hashing(None).await;
+    for (caller, expected) in [(&house.root, "readable"), (&house.alice, "administrators")] {
+        let refused = house.authority.disable_token_hashing(caller).await.unwrap_err().to_string();
+        assert!(refused.contains(expected), "{refused}");
+        let events = house.store.audit_events(AuditQuery::default()).await.unwrap().items;
+        let is_of = |event: &AuditEvent| {
+            event.action == "feature.disable" && event.actor.as_ref() == Some(&caller.id)
+        };
+        let event = events.iter().map(|record| &record.event).find(|event| is_of(event)).unwrap();
+        assert_eq!((event.outcome, &event.message), (AuditOutcome::Refused, &refused));
+    }
+    assert_eq!(house.authority.token_hashing().state, HashingState::On);
 }
 
 /// Whether a file in `dir` has this text in it.
