@@ -114,9 +114,8 @@ pub(super) async fn act(
     }
     let reuse = body.parse::<KubeconfigRequest>()?.reuse()?;
     let settings = api.authority.settings();
-    let server = settings.server_url().trim_end_matches('/');
     if !settings.kubeconfig_generate_token() {
-        let plugin = KubeconfigCredential::Plugin { server, cluster: &id };
+        let plugin = KubeconfigCredential::Plugin { server: settings.server_url(), cluster: &id };
         return Ok(Json(KubeconfigObject::new(&settings, &id, plugin, None)));
     }
     let issued = api.authority.kubeconfig_token(&caller, reuse).await?;
@@ -144,7 +143,7 @@ impl KubeconfigObject {
         let authority = settings.ca_certificates();
         let kubeconfig = Kubeconfig {
             name: cluster,
-            server: &format!("{}/k8s/clusters/{cluster}", settings.server_url().trim_end_matches('/')),
+            server: &format!("{}/k8s/clusters/{cluster}", settings.server_url()),
             certificate_authority: Some(authority).filter(|pem| !pem.is_empty()),
             credential,
         };

@@ -74,17 +74,21 @@ impl Links {
 
     /// The absolute URL of one resource. A name in it is made of unreserved characters, whatever it is.
     pub(super) fn to_one(&self, collection: &str, id: &str) -> String {
-        let mut url = self.to(collection);
-        url.push('/');
-        for byte in id.bytes() {
-            if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-                url.push(char::from(byte));
-            } else {
-                let _infallible = write!(url, "%{byte:02X}");
-            }
-        }
-        url
+        self.to(&path_to_one(collection, id))
     }
+}
+
+/// The path of one resource. Whatever the id is, it is one segment (RFC 3986, 2.3).
+pub(super) fn path_to_one(collection: &str, id: &str) -> String {
+    let mut path = format!("{collection}/");
+    for byte in id.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            path.push(char::from(byte));
+        } else {
+            let _infallible = write!(path, "%{byte:02X}");
+        }
+    }
+    path
 }
 
 impl FromRequestParts<Api> for Links {
@@ -95,7 +99,7 @@ impl FromRequestParts<Api> for Links {
         let host = parts.headers.get(HOST).and_then(|host| host.to_str().ok()?.parse().ok());
         let authority = parts.uri.authority().cloned().or(host);
         let plain = authority.filter(|authority: &http::uri::Authority| !authority.as_str().contains('@'));
-        let configured = || api.authority.settings().server_url().trim_end_matches('/').to_owned();
+        let configured = || api.authority.settings().server_url().to_owned();
         Ok(Self(plain.map_or_else(configured, |authority| format!("https://{authority}"))))
     }
 }

@@ -126,10 +126,7 @@ impl Authority {
         let event = act.clone().event(AuditOutcome::Success, message);
         match self.store.enable_token_hashing(backup, Some(event.clone())).await {
             Ok(()) => log(&event),
-            Err(error) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "hashing of tokens failed");
-                log(&act.event(AuditOutcome::Failure, error.to_string()));
-            }
+            Err(error) => log(&act.event(AuditOutcome::Failure, error.to_string())),
         }
     }
 

@@ -4,7 +4,7 @@ use super::audit::Act;
 use super::issue::limits;
 use super::{Authority, AuthorityError, Caller};
 use crate::store::{self, Committed, MAX_BULK, TokenFilter, TokenQuery, Write};
-use crate::token::{TokenKind, TokenName, Ttl};
+use crate::token::{TokenName, Ttl};
 
 /// What a bulk change did, or would do.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -24,17 +24,12 @@ impl Authority {
         filter: TokenFilter,
         dry_run: bool,
     ) -> Result<Bulk, AuthorityError> {
-        let administrator = self.is_administrator(caller).await?;
         if filter == TokenFilter::default() {
+            self.standing(caller).await?;
             return Err(AuthorityError::FilterMissing);
         }
-        let mut filter = TokenFilter { except: Some(caller.token.clone()), ..filter };
-        if !administrator {
-            if filter.owner.as_ref().is_some_and(|owner| *owner != caller.id) {
-                return Ok(Bulk::default());
-            }
-            filter.owner = Some(caller.id.clone());
-        }
+        let Some(filter) = self.within_reach(caller, filter).await? else { return Ok(Bulk::default()) };
+        let filter = TokenFilter { except: Some(caller.token.clone()), ..filter };
         if dry_run {
             return self.preview(filter).await;
         }
@@ -57,14 +52,7 @@ impl Authority {
         if max == Ttl(0) {
             return Err(AuthorityError::NoMaximum);
         }
-        let asked = |kind: &TokenKind| filter.kinds.is_empty() || filter.kinds.contains(kind);
-        let kinds: Vec<_> =
-            TokenKind::ALL.into_iter().filter(|kind| kind.rules().bounded).filter(asked).collect();
-        // No kinds at all would mean any.
-        if kinds.is_empty() {
-            return Ok(Bulk::default());
-        }
-        let filter = TokenFilter { kinds, exceeds: Some(max), ..filter };
+        let Some(filter) = filter.exceeding(max) else { return Ok(Bulk::default()) };
         if dry_run {
             return self.preview(filter).await;
         }

@@ -48,7 +48,7 @@ impl Authority {
         let old = before(AUDIT_AGE);
         loop {
             let committed = self.store.commit(Write::PurgeAudit(old, BATCH), None).await?;
-            if committed.count < BATCH_SIZE {
+            if committed.count < BATCH as usize {
                 return Ok(());
             }
             sleep(PAUSE).await;
@@ -66,7 +66,7 @@ impl Authority {
             let act = Act::of_server(action);
             let committed = self.commit(write(), act, message.to_owned()).await?;
             self.purged.fetch_add(committed.count as u64, Ordering::Relaxed);
-            if committed.count < BATCH_SIZE {
+            if committed.count < BATCH as usize {
                 return Ok(());
             }
             sleep(PAUSE).await;
@@ -94,4 +94,3 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// Rows in one write.
 const BATCH: u32 = 500;
-const BATCH_SIZE: usize = 500;

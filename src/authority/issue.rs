@@ -217,7 +217,7 @@ pub(super) fn life(ttl: Ttl) -> String {
 }
 
 /// How long a lease lasts from its beginning and from each renewal: the command that holds it renews it thrice in that.
-pub const LEASE_MILLIS: u64 = 60_000;
+pub const LEASE_MILLIS: u64 = clock::MINUTE;
 
 /// Names tried before giving up. With a million tokens of one kind the eighth fails once in 10⁹ times.
 const NAME_ATTEMPTS: usize = 8;

@@ -3,6 +3,7 @@
 use super::audit::Act;
 use super::{Authority, AuthorityError, Caller};
 use crate::clock;
+use crate::store::TokenFilter;
 use crate::token::{Maker, TokenKind, TokenName, TokenRecord};
 
 /// What the store says of a caller, as of now.
@@ -38,6 +39,20 @@ impl Authority {
     pub(super) async fn check_maker(&self, caller: &Caller) -> Result<Standing, AuthorityError> {
         let standing = self.standing(caller).await?;
         if standing.on_lease { Err(AuthorityError::CallerOnLease) } else { Ok(standing) }
+    }
+
+    /// Which of the tokens that `filter` lets through are within the caller's reach: all for an administrator, one's own for
+    /// others; `None` if it asks for another's alone, which are not there, as when one of them is asked for by name.
+    pub(super) async fn within_reach(
+        &self,
+        caller: &Caller,
+        filter: TokenFilter,
+    ) -> Result<Option<TokenFilter>, AuthorityError> {
+        if self.is_administrator(caller).await? {
+            return Ok(Some(filter));
+        }
+        let is_anothers = filter.owner.as_ref().is_some_and(|owner| *owner != caller.id);
+        Ok((!is_anothers).then(|| TokenFilter { owner: Some(caller.id.clone()), ..filter }))
     }
 
     /// A token that the caller may do `act` to: the caller's own, or anybody's for an administrator. Another's is not

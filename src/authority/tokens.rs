@@ -23,16 +23,12 @@ impl Authority {
     pub async fn tokens(
         &self,
         caller: &Caller,
-        mut query: TokenQuery,
+        query: TokenQuery,
     ) -> Result<Page<TokenRecord>, AuthorityError> {
-        if !self.is_administrator(caller).await? {
-            // Another's tokens are not there, as when one of them is asked for by name.
-            if query.filter.owner.as_ref().is_some_and(|owner| *owner != caller.id) {
-                return Ok(Page { items: Vec::new(), next: None });
-            }
-            query.filter.owner = Some(caller.id.clone());
-        }
-        Ok(self.store.tokens(query).await?)
+        let Some(filter) = self.within_reach(caller, query.filter).await? else {
+            return Ok(Page { items: Vec::new(), next: None });
+        };
+        Ok(self.store.tokens(TokenQuery { filter, ..query }).await?)
     }
 
     /// One token: the caller's own, or anybody's for an administrator. Another's is not found, as if there were none.

@@ -5,6 +5,7 @@ use std::fmt;
 
 use super::check::check_pair;
 use super::{Setting, SettingError};
+use crate::clock::MINUTE;
 
 /// Values by setting, as one source has them.
 pub type Values = BTreeMap<Setting, String>;
@@ -52,7 +53,7 @@ impl Minutes {
 
     /// As milliseconds.
     pub fn millis(self) -> u64 {
-        u64::from(self.0) * 60_000
+        u64::from(self.0) * MINUTE
     }
 }
 
@@ -157,9 +158,9 @@ impl Settings {
         (self.token_quota != 0).then_some(self.token_quota)
     }
 
-    /// How clients reach the server: an origin without a path.
+    /// How clients reach the server: an origin without a path, and without a slash at its end.
     pub fn server_url(&self) -> &str {
-        self.value(Setting::ServerUrl)
+        self.value(Setting::ServerUrl).trim_end_matches('/')
     }
 
     /// The certificate authorities that clients trust, in PEM; empty if they need none of ours.

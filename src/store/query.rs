@@ -100,6 +100,19 @@ impl Default for UserQuery {
 }
 
 impl TokenFilter {
+    /// Those of them that live longer than `max` and whose kind it bounds; `None` if that can be no token at all.
+    pub fn exceeding(mut self, max: Ttl) -> Option<Self> {
+        let asked = |kind: &TokenKind| self.kinds.is_empty() || self.kinds.contains(kind);
+        let bounded = TokenKind::ALL.into_iter().filter(|kind| kind.rules().bounded);
+        let kinds: Vec<_> = bounded.filter(asked).collect();
+        // No kinds at all would mean any, and 0 is no maximum.
+        if kinds.is_empty() || max == Ttl(0) {
+            return None;
+        }
+        (self.kinds, self.exceeds) = (kinds, Some(max));
+        Some(self)
+    }
+
     pub(super) fn conditions(&self) -> Conditions {
         let mut conditions = Conditions::default();
         if let Some(owner) = &self.owner {

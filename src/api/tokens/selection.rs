@@ -39,7 +39,7 @@ pub(super) fn filter(query: &Query, caller: &Caller, max: Ttl) -> Result<TokenFi
         ..TokenFilter::default()
     };
     match query.parsed("exceedsMax", "true", |text| (text == "true").then_some(()))? {
-        Some(()) => Ok(exceeding(filter, max)),
+        Some(()) => Ok(filter.clone().exceeding(max).unwrap_or_else(|| none_of(filter))),
         None => Ok(filter),
     }
 }
@@ -61,15 +61,7 @@ fn owner(query: &Query, caller: &Caller) -> Result<Option<UserId>, ApiError> {
     }
 }
 
-/// Of the kinds that the maximum bounds, the tokens that live longer.
-fn exceeding(filter: TokenFilter, max: Ttl) -> TokenFilter {
-    let asked = |kind: &TokenKind| filter.kinds.is_empty() || filter.kinds.contains(kind);
-    let kinds: Vec<_> =
-        TokenKind::ALL.into_iter().filter(|kind| kind.rules().bounded).filter(asked).collect();
-    if kinds.is_empty() || max == Ttl(0) {
-        // Nothing exceeds what is not bounded: no token that expires lives this long.
-        let exceeds = Some(Ttl(u64::MAX >> 1));
-        return TokenFilter { never_expires: Some(false), exceeds, ..filter };
-    }
-    TokenFilter { kinds, exceeds: Some(max), ..filter }
+/// A filter that lets nothing through: no token that expires lives this long.
+fn none_of(filter: TokenFilter) -> TokenFilter {
+    TokenFilter { never_expires: Some(false), exceeds: Some(Ttl(u64::MAX >> 1)), ..filter }
 }

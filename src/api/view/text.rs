@@ -1,10 +1,10 @@
 //! Values of JSON, links and durations as people read them.
 
-use std::fmt::Write as _;
-
 use serde_json::Value;
 
+use crate::api::request::path_to_one;
 use crate::api::schema::{Field, Schema};
+use crate::clock::{DAY, HOUR, MINUTE, SECOND};
 
 /// A value as it is shown. It is escaped by the template, whatever it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,17 +63,9 @@ pub(super) fn text(value: &Value) -> String {
     }
 }
 
-/// The path of one resource's page. Whatever the id is, it is one segment.
+/// The path of one resource's page.
 pub(super) fn path_of(plural: &str, id: &str) -> String {
-    let mut path = format!("/v3/{plural}/");
-    for byte in id.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            path.push(char::from(byte));
-        } else {
-            let _infallible = write!(path, "%{byte:02X}");
-        }
-    }
-    path
+    path_to_one(&format!("/v3/{plural}"), id)
 }
 
 /// The path of an absolute URL of ours, with its query: a page's links stay at the address the browser knows.
@@ -109,7 +101,7 @@ fn duration(millis: u64) -> String {
 
 /// Units of a duration with their length in milliseconds, the longest first.
 pub(super) const UNITS: [(&str, u64); 5] =
-    [("days", 86_400_000), ("hours", 3_600_000), ("minutes", 60_000), ("seconds", 1000), ("milliseconds", 1)];
+    [("days", DAY), ("hours", HOUR), ("minutes", MINUTE), ("seconds", SECOND), ("milliseconds", 1)];
 
 #[cfg(test)]
 mod tests {
