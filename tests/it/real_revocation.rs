@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use serde_json::{Value, json};
 
 use crate::real_gate::RealGate;
-use crate::support::accounts;
 use crate::support::wire::{Endpoint, Http1, Response};
+use crate::support::{accounts, report};
 
 /// Uses and deletions of one token each.
 const DELETIONS: u32 = 10_000;
@@ -42,6 +42,15 @@ async fn deleted_token_is_refused_from_the_acknowledgement_on() {
     assert_eq!(accepted + refused, 2 * DELETIONS);
     // Both happen often, or the rounds did not hit the moment that they are about.
     assert!(accepted.min(refused) > DELETIONS / 50, "{accepted} accepted, {refused} refused");
+    let figures = json!({
+        "command": "cargo test --test it deleted_token_is_refused_from_the_acknowledgement_on",
+        "tokens deleted while in use": DELETIONS,
+        "uses in the moment of the deletion": accepted + refused,
+        "of these accepted": accepted,
+        "uses after its acknowledgement": 2 * DELETIONS,
+        "of those accepted": 0,
+    });
+    report::write("refused-after-revoke", &figures);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -11,6 +11,7 @@ pub(crate) mod directory;
 pub(crate) mod expect;
 pub(crate) mod gate;
 pub(crate) mod message;
+pub(crate) mod report;
 pub(crate) mod rig;
 pub(crate) mod stub;
 pub(crate) mod terminal;
