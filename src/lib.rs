@@ -18,6 +18,7 @@ pub mod secret;
 pub mod server;
 pub mod setting;
 pub mod store;
+pub mod streams;
 pub mod telemetry;
 pub mod token;
 pub mod upstream;

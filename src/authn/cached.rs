@@ -1,7 +1,7 @@
 //! What the gate keeps of a token and of a user. All of it lives and dies with the cache's entry.
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use http::HeaderValue;
 
@@ -31,7 +31,7 @@ pub struct CachedUser {
     /// The name the cluster sees.
     pub name: Username,
     /// One value a group, `system:authenticated` among them.
-    pub groups: Vec<HeaderValue>,
+    pub groups: Arc<[HeaderValue]>,
     /// The id as the value of a header line, which the cluster sees as the UID.
     pub uid: HeaderValue,
     /// Whether the user may manage other users.
@@ -88,7 +88,7 @@ impl CachedUser {
         let own = record.groups.iter().filter(|group| group.as_str() != AUTHENTICATED_GROUP);
         let mut groups: Vec<_> = own.map(|group| group.header().clone()).collect();
         groups.push(HeaderValue::from_static(AUTHENTICATED_GROUP));
-        let uid = header(record.id.as_str());
+        let (groups, uid) = (groups.into(), header(record.id.as_str()));
         Self { id: record.id, name: record.name, groups, uid, admin: record.admin, enabled: record.enabled }
     }
 }
@@ -115,6 +115,6 @@ mod tests {
         let mut record = user("alice", false);
         record.groups =
             ["dev", "system:authenticated", "a,b"].map(|group| group.try_into().unwrap()).to_vec();
-        assert_eq!(CachedUser::new(record).groups, ["dev", "a,b", "system:authenticated"]);
+        assert_eq!(*CachedUser::new(record).groups, ["dev", "a,b", "system:authenticated"]);
     }
 }

@@ -25,6 +25,7 @@ pub use usage::{Origin, UsageBook};
 
 use crate::clock::{self, UnixMillis};
 use crate::setting::LiveSettings;
+use crate::streams::Registry;
 use crate::telemetry::{AuthenticationResult, Telemetry};
 use crate::token::{Bearer, TokenKind};
 use keys::KeyCheck;
@@ -46,6 +47,11 @@ impl Authenticator {
         telemetry: Arc<Telemetry>,
     ) -> Result<Self, getrandom::Error> {
         Ok(Self { records, keys: KeyCheck::new()?, settings, telemetry })
+    }
+
+    /// The live streams that are open by leave of this.
+    pub fn streams(&self) -> &Registry {
+        self.records.streams()
     }
 
     /// Checks `presented` against the records as they are now: key, expiry, and that token and user are enabled. Says

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::{CachedToken, CachedUser};
+use crate::streams::Owner;
 use crate::token::TokenKind;
 
 /// What a token that was presented with its key, is alive, and whose user is enabled, is good for.
@@ -55,6 +56,11 @@ impl Authenticated {
     /// The user the token belongs to.
     pub fn user(&self) -> &Arc<CachedUser> {
         &self.user
+    }
+
+    /// By whose leave streams of this are open.
+    pub fn owner(&self) -> Owner {
+        Owner::Token { token: self.token.record.name.clone(), user: self.user.id.clone() }
     }
 
     /// The token that was presented.

@@ -13,6 +13,7 @@ use moka::ops::compute::{CompResult, Op};
 use super::{CachedToken, CachedUser, UsageBook};
 use crate::identity::UserId;
 use crate::store::{Change, ChangeFeed, Store, StoreError};
+use crate::streams::Registry;
 use crate::telemetry::{CacheOutcome, Telemetry};
 use crate::token::TokenName;
 
@@ -33,6 +34,7 @@ pub struct Records {
     unknown: Cache<TokenName, ()>,
     users: Cache<UserId, Arc<CachedUser>>,
     usage: Arc<UsageBook>,
+    streams: Registry,
     telemetry: Arc<Telemetry>,
 }
 
@@ -44,12 +46,18 @@ impl Records {
         let unknown = Cache::builder().max_capacity(UNKNOWN_ENTRIES).time_to_live(UNKNOWN_FOR).build();
         let room = usize::try_from(entries).unwrap_or(usize::MAX).max(MIN_USAGE_ENTRIES);
         let usage = Arc::new(UsageBook::new(room, Arc::clone(&telemetry)));
-        Self { store, tokens, unknown, users, usage, telemetry }
+        let streams = Registry::new(Arc::clone(&telemetry));
+        Self { store, tokens, unknown, users, usage, streams, telemetry }
     }
 
     /// The uses of tokens that are not written yet.
     pub fn usage(&self) -> &Arc<UsageBook> {
         &self.usage
+    }
+
+    /// The live streams that are open by leave of these records.
+    pub fn streams(&self) -> &Registry {
+        &self.streams
     }
 
     /// Applies changes until the feed ends, each acknowledged once it is applied. A gate whose feed has ended must

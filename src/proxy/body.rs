@@ -6,7 +6,8 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-use crate::telemetry::{ConnectionGauge, RequestRecord};
+use crate::streams::Guard;
+use crate::telemetry::RequestRecord;
 use crate::upstream::ResponseBody;
 
 /// Why a body broke off.
@@ -29,7 +30,7 @@ pub struct Relayed {
     ahead: Option<Bytes>,
     body: ResponseBody,
     record: RequestRecord,
-    _stream: Option<ConnectionGauge>,
+    _stream: Option<Guard>,
 }
 
 impl GateBody {
@@ -43,7 +44,7 @@ impl GateBody {
         ahead: Option<Bytes>,
         body: ResponseBody,
         record: RequestRecord,
-        stream: Option<ConnectionGauge>,
+        stream: Option<Guard>,
     ) -> Self {
         Self::Relayed(Box::new(Relayed { ahead, body, record, _stream: stream }))
     }

@@ -26,11 +26,12 @@ use message::check;
 pub use message::check_form;
 pub use route::Clusters;
 
-use crate::authn::{Authenticator, MetricsReader, Presented, Scope};
+use crate::authn::{Authenticated, Authenticator, MetricsReader, Presented, Scope};
 use crate::authz;
 use crate::config::Limits;
 use crate::kube::RequestInfo;
-use crate::telemetry::{ConnectionGauge, EXPOSITION_TYPE, RequestRecord, StreamKind, Telemetry};
+use crate::streams::{Guard, NewStream, StreamKind};
+use crate::telemetry::{EXPOSITION_TYPE, RequestRecord, Telemetry};
 use crate::upstream::{Class, RequestBody, Upgrade, UpstreamRequest, sanitize};
 use answer::Answer;
 use route::Route;
@@ -68,8 +69,8 @@ pub async fn handle(gate: &Gate, client: &Arc<Client>, request: Request<Incoming
 }
 
 enum Forwarded {
-    Answer(Answer, Option<ConnectionGauge>),
-    Tunnel(Tunnel, ConnectionGauge),
+    Answer(Answer, Option<Guard>),
+    Tunnel(Tunnel, Guard),
     /// Our own metrics.
     Metrics,
 }
@@ -110,9 +111,16 @@ async fn forward(
         headers,
         body,
     );
+    let register = || gate.register(&authenticated, client, &route, &info);
     let mut forwarded = match upgrade {
-        Some(upgrade) => Box::pin(open_tunnel(gate, &route, request, upgrade, on_upgrade, &info)).await?,
-        None => exchange(gate, &route, request, &info).await?,
+        Some(upgrade) => {
+            let stream = register();
+            Box::pin(open_tunnel(stream, &route, request, upgrade, on_upgrade, &info)).await?
+        }
+        None => {
+            let stream = info.is_long_running().then(register);
+            exchange(stream, &route, request, &info).await?
+        }
     };
     if let Forwarded::Answer(answer, _) = &mut forwarded {
         warning::add(answer.response.headers_mut(), &authenticated.token().record, client);
@@ -143,21 +151,20 @@ fn metrics(parts: &Parts, _leave: &MetricsReader) -> Result<Forwarded, ProxyErro
 
 /// A request and its answer.
 async fn exchange(
-    gate: &Gate,
+    stream: Option<Guard>,
     route: &Route<'_>,
     request: UpstreamRequest,
     info: &RequestInfo<'_>,
 ) -> Result<Forwarded, ProxyError> {
-    let long = info.is_long_running();
-    let stream = long.then(|| gate.telemetry.metrics.open_stream(StreamKind::of(info)));
-    let response = route.upstream.send(request, if long { Class::Long } else { Class::Short }).await?;
+    let class = if info.is_long_running() { Class::Long } else { Class::Short };
+    let response = route.upstream.send(request, class).await?;
     let answer = answer::examine(response, route.upstream, info).await?;
     Ok(Forwarded::Answer(answer, stream))
 }
 
 /// A request that becomes a tunnel, unless the cluster refuses.
 async fn open_tunnel(
-    gate: &Gate,
+    stream: Guard,
     route: &Route<'_>,
     request: UpstreamRequest,
     upgrade: Upgrade,
@@ -167,7 +174,6 @@ async fn open_tunnel(
     if !request.is_bodiless() {
         return Err(ProxyError::Ambiguous("an upgrade with a body"));
     }
-    let stream = gate.telemetry.metrics.open_stream(StreamKind::of(info));
     match tunnel::open(route.upstream, request, upgrade, client).await? {
         UpgradeAnswer::Tunnel(tunnel) => Ok(Forwarded::Tunnel(tunnel, stream)),
         UpgradeAnswer::Refused(response) => {
@@ -177,7 +183,7 @@ async fn open_tunnel(
     }
 }
 
-fn relay(answer: Answer, mut record: RequestRecord, stream: Option<ConnectionGauge>) -> Response<GateBody> {
+fn relay(answer: Answer, mut record: RequestRecord, stream: Option<Guard>) -> Response<GateBody> {
     record.set_code(answer.response.status());
     let ahead = answer.ahead;
     answer.response.map(|body| GateBody::relayed(ahead, body, record, stream))
@@ -225,6 +231,24 @@ fn info<'p>(parts: &'p Parts, route: &Route<'_>) -> RequestInfo<'p> {
 }
 
 impl Gate {
+    /// Enters a request that lasts among the live streams.
+    fn register(
+        &self,
+        authenticated: &Authenticated,
+        client: &Client,
+        route: &Route<'_>,
+        info: &RequestInfo<'_>,
+    ) -> Guard {
+        self.authenticator.streams().register(NewStream {
+            owner: authenticated.owner(),
+            kind: StreamKind::of(info),
+            cluster: Arc::clone(route.cluster),
+            client: client.address.ip().to_canonical(),
+            groups: Arc::clone(&authenticated.user().groups),
+            expires_at: authenticated.token().record.ends_at(),
+        })
+    }
+
     /// Counts a credential that was refused before it could be looked up.
     fn count(&self, error: &crate::authn::AuthnError) {
         self.telemetry.metrics.count_authentication(error.result());

@@ -14,7 +14,8 @@ use tokio::io::copy_bidirectional_with_sizes;
 use super::body::GateBody;
 use super::counted::Counted;
 use super::{Client, ProxyError};
-use crate::telemetry::{ConnectionGauge, RequestRecord};
+use crate::streams::Guard;
+use crate::telemetry::RequestRecord;
 use crate::upstream::{Class, ResponseBody, Upgrade, Upstream, UpstreamRequest, sanitize_response};
 
 /// How long a cluster may take to answer an upgrade.
@@ -71,7 +72,7 @@ impl Tunnel {
         self,
         client: Arc<Client>,
         mut record: RequestRecord,
-        stream: ConnectionGauge,
+        stream: Guard,
     ) -> Response<GateBody> {
         client.messages.becomes_tunnel();
         record.set_code(StatusCode::SWITCHING_PROTOCOLS);
@@ -84,7 +85,7 @@ impl Tunnel {
 /// What lives as long as the tunnel: its place among the connections, its place in the count, its record.
 struct Held {
     _client: Arc<Client>,
-    _stream: ConnectionGauge,
+    _stream: Guard,
     record: RequestRecord,
 }
 

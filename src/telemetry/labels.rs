@@ -70,25 +70,6 @@ pub enum CacheOutcome {
     Negative,
 }
 
-/// What an open stream carries.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum StreamKind {
-    /// Changes of objects.
-    Watch,
-    /// A container's output.
-    Log,
-    /// A command in a container.
-    Exec,
-    /// A container's own process.
-    Attach,
-    /// Connections to a pod's ports.
-    PortForward,
-    /// HTTP to a pod, service or node.
-    Proxy,
-    /// Any other request that lasts.
-    Other,
-}
-
 /// Which set an upstream connection belongs to.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum UpstreamPool {
@@ -211,40 +192,6 @@ impl CacheOutcome {
     }
 }
 
-impl StreamKind {
-    pub(super) const ALL: [Self; 7] =
-        [Self::Watch, Self::Log, Self::Exec, Self::Attach, Self::PortForward, Self::Proxy, Self::Other];
-
-    /// What a request carries once it lasts.
-    pub fn of(info: &RequestInfo<'_>) -> Self {
-        if info.verb == Verb::Watch {
-            return Self::Watch;
-        }
-        match &*info.subresource {
-            "log" => Self::Log,
-            "exec" => Self::Exec,
-            "attach" => Self::Attach,
-            "portforward" => Self::PortForward,
-            "proxy" => Self::Proxy,
-            _ if info.verb == Verb::Proxy => Self::Proxy,
-            _ => Self::Other,
-        }
-    }
-
-    /// The label's value.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Watch => "watch",
-            Self::Log => "log",
-            Self::Exec => "exec",
-            Self::Attach => "attach",
-            Self::PortForward => "portforward",
-            Self::Proxy => "proxy",
-            Self::Other => "other",
-        }
-    }
-}
-
 impl UpstreamPool {
     pub(super) const ALL: [Self; 4] = [Self::Short, Self::Long, Self::Http1, Self::Tunnel];
 
@@ -272,19 +219,18 @@ mod tests {
         assert!(VerbClass::ALL.iter().enumerate().all(|(index, value)| *value as usize == index));
         assert!(AuthenticationResult::ALL.iter().enumerate().all(|(index, value)| *value as usize == index));
         assert!(CacheOutcome::ALL.iter().enumerate().all(|(index, value)| *value as usize == index));
-        assert!(StreamKind::ALL.iter().enumerate().all(|(index, value)| *value as usize == index));
         assert!(UpstreamPool::ALL.iter().enumerate().all(|(index, value)| *value as usize == index));
     }
 
     #[test]
     fn connections_into_the_cluster_are_no_gets() {
         let exec = info("/api/v1/namespaces/a/pods/b/exec", "command=sh");
-        assert_eq!((VerbClass::of(&exec), StreamKind::of(&exec)), (VerbClass::Connect, StreamKind::Exec));
+        assert_eq!(VerbClass::of(&exec), VerbClass::Connect);
         let log = info("/api/v1/namespaces/a/pods/b/log", "follow=true");
-        assert_eq!((VerbClass::of(&log), StreamKind::of(&log)), (VerbClass::Get, StreamKind::Log));
+        assert_eq!(VerbClass::of(&log), VerbClass::Get);
         let watch = info("/api/v1/pods", "watch=true");
-        assert_eq!((VerbClass::of(&watch), StreamKind::of(&watch)), (VerbClass::Watch, StreamKind::Watch));
+        assert_eq!(VerbClass::of(&watch), VerbClass::Watch);
         let version = info("/version", "");
-        assert_eq!((VerbClass::of(&version), StreamKind::of(&version)), (VerbClass::Get, StreamKind::Other));
+        assert_eq!(VerbClass::of(&version), VerbClass::Get);
     }
 }

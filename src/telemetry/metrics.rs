@@ -13,7 +13,8 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry, Unit};
 
 use super::histogram::DurationHistogram;
-use super::labels::{AuthenticationResult, CacheOutcome, StreamKind, UpstreamPool, VerbClass};
+use super::labels::{AuthenticationResult, CacheOutcome, UpstreamPool, VerbClass};
+use super::stream_metrics::StreamMetrics;
 use super::token_metrics::TokenMetrics;
 
 /// The media type of [`Telemetry::exposition`](super::Telemetry::exposition).
@@ -40,10 +41,11 @@ pub struct Metrics {
     durations: [DurationHistogram; VerbClass::ALL.len()],
     authentications: [Counter; AuthenticationResult::ALL.len()],
     token_cache_requests: [Counter; CacheOutcome::ALL.len()],
-    open_streams: [Gauge; StreamKind::ALL.len()],
     upstream_connections: [Gauge; UpstreamPool::ALL.len()],
     client_connections: Gauge,
     rejected_requests: Family<Label, Counter>,
+    /// Those of the live streams.
+    pub streams: StreamMetrics,
     /// Those of the tokens themselves.
     pub tokens: TokenMetrics,
     pub(super) log_lines_dropped: Counter,
@@ -62,7 +64,6 @@ impl Metrics {
         to.register_with_unit("http_request_duration", DURATION_HELP, Unit::Seconds, durations.clone());
         let authentications = register(to, "authentications", "Credentials checked, by result");
         let token_cache = register(to, "token_cache_requests", "Look-ups of tokens by name");
-        let streams = register(to, "open_streams", "Long-running requests that are open");
         let upstream = register(to, "upstream_connections", "Open connections to the apiserver");
         let requests = register(to, "http_requests", REQUESTS_HELP);
         let client_connections = register(to, "client_connections", "Open connections of clients");
@@ -71,6 +72,7 @@ impl Metrics {
             "rejected_requests",
             "Requests refused for anything but their credential, and connections for want of room",
         );
+        let streams = StreamMetrics::register(to);
         let tokens = TokenMetrics::register(to);
         let log_lines_dropped = register(to, "log_lines_dropped", DROPPED_HELP);
         Self {
@@ -80,12 +82,12 @@ impl Metrics {
                 .map(|result| resolve(&authentications, "result", result.as_str())),
             token_cache_requests: CacheOutcome::ALL
                 .map(|outcome| resolve(&token_cache, "outcome", outcome.as_str())),
-            open_streams: StreamKind::ALL.map(|kind| resolve(&streams, "kind", kind.as_str())),
             upstream_connections: UpstreamPool::ALL.map(|pool| resolve(&upstream, "pool", pool.as_str())),
             registry,
             requests,
             client_connections,
             rejected_requests,
+            streams,
             tokens,
             log_lines_dropped,
         }
@@ -114,11 +116,6 @@ impl Metrics {
     /// Counts an open connection to the apiserver.
     pub fn open_upstream_connection(&self, pool: UpstreamPool) -> ConnectionGauge {
         ConnectionGauge::of(&self.upstream_connections, pool as usize)
-    }
-
-    /// Counts an open long-running request.
-    pub fn open_stream(&self, kind: StreamKind) -> ConnectionGauge {
-        ConnectionGauge::of(&self.open_streams, kind as usize)
     }
 
     /// Counts a finished request; without a `duration` it is not timed.
@@ -159,7 +156,7 @@ impl ConnectionGauge {
         Self(gauge.clone())
     }
 
-    fn of(gauges: &[Gauge], index: usize) -> Self {
+    pub(super) fn of(gauges: &[Gauge], index: usize) -> Self {
         gauges.get(index).map_or_else(|| Self(Gauge::default()), Self::open)
     }
 }
@@ -194,6 +191,7 @@ fn count(counters: &[Counter], index: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::telemetry::StreamKind;
 
     #[test]
     fn series_are_named_as_promised_and_exist_before_their_first_event() {
@@ -204,6 +202,8 @@ mod tests {
             "portcullis_authentications_total{result=\"user_disabled\"} 0",
             "portcullis_token_cache_requests_total{outcome=\"negative\"} 0",
             "portcullis_open_streams{kind=\"portforward\"} 0",
+            "portcullis_stream_cuts_total{reason=\"groups_lost\",kind=\"exec\"} 0",
+            "portcullis_stream_cut_duration_seconds_count{kind=\"watch\"} 0",
             "portcullis_upstream_connections{pool=\"tunnel\"} 0",
             "portcullis_client_connections 0",
             "portcullis_log_lines_dropped_total 0",
@@ -245,8 +245,8 @@ mod tests {
     #[test]
     fn what_is_open_is_counted_until_it_is_dropped() {
         let metrics = Metrics::new();
-        let first = metrics.open_stream(StreamKind::Watch);
-        let second = metrics.open_stream(StreamKind::Watch);
+        let first = metrics.streams.open(StreamKind::Watch);
+        let second = metrics.streams.open(StreamKind::Watch);
         drop(first);
         assert!(metrics.exposition().contains("portcullis_open_streams{kind=\"watch\"} 1\n"));
         drop(second);

@@ -10,6 +10,7 @@ mod line;
 mod logs;
 mod metrics;
 mod record;
+mod stream_metrics;
 mod token_metrics;
 mod writer;
 
@@ -19,10 +20,11 @@ use std::time::Duration;
 
 use crate::config::Log;
 
-pub use labels::{AuthenticationResult, CacheOutcome, StreamKind, UpstreamPool, VerbClass};
+pub use labels::{AuthenticationResult, CacheOutcome, UpstreamPool, VerbClass};
 pub use logs::{LoggingError, init_logging};
 pub use metrics::{ConnectionGauge, EXPOSITION_TYPE, Metrics};
 pub use record::RequestRecord;
+pub use stream_metrics::{CutReason, StreamKind, StreamMetrics};
 pub use token_metrics::TokenMetrics;
 
 use writer::AccessLog;

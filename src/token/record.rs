@@ -52,9 +52,14 @@ impl TokenRecord {
         (self.ttl != Ttl(0)).then(|| self.created_at.plus(self.ttl.0))
     }
 
+    /// The first moment at which it, or its lease, has expired; `None` if neither ever does.
+    pub fn ends_at(&self) -> Option<UnixMillis> {
+        [self.expires_at(), self.lease_until].into_iter().flatten().min()
+    }
+
     /// Whether it, or its lease, has expired at `now`.
     pub fn is_expired(&self, now: UnixMillis) -> bool {
-        [self.expires_at(), self.lease_until].into_iter().flatten().any(|end| now >= end)
+        self.ends_at().is_some_and(|end| now >= end)
     }
 }
 

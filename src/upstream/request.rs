@@ -46,7 +46,7 @@ impl UpstreamRequest {
     ) -> Self {
         let map = headers.map_mut();
         map.insert(USER, permit.user().name.header().clone());
-        for group in &permit.user().groups {
+        for group in permit.user().groups.iter() {
             map.append(GROUP, group.clone());
         }
         map.insert(UID, permit.user().uid.clone());
