@@ -27,7 +27,7 @@ pub(crate) struct Border {
 pub(crate) const BORDERS: &[Border] = &[
     Border { path: "argon2", rooms: &["user"] },
     Border { path: "askama", rooms: &["api"] },
-    Border { path: "aws_lc_rs", rooms: &["authn", "cluster"] },
+    Border { path: "aws_lc_rs", rooms: &["authn", "cluster", "server"] },
     Border { path: "axum", rooms: &["api"] },
     Border { path: "clap", rooms: &["cli"] },
     Border { path: "cookie", rooms: &["api"] },
