@@ -2,27 +2,71 @@
 
 use std::sync::Arc;
 
+use http::HeaderValue;
+
 use crate::authn::{Authenticated, CachedToken, CachedUser};
+use crate::identity::{ExtraKey, Group, UserInfo, Username};
 
 /// Leave to send one request to a cluster as one user. Not `Clone`: it is used up by the request it is for.
-pub struct Permit {
-    user: Arc<CachedUser>,
-    token: Arc<CachedToken>,
+pub struct Permit(By);
+
+/// By what a request has its identity.
+enum By {
+    /// A token of ours, which has all of it ready to be sent.
+    Token { user: Arc<CachedUser>, token: Arc<CachedToken> },
+    /// What somebody else vouches for.
+    UserInfo(Arc<UserInfo>),
 }
 
 /// Permits a request as the user its token belongs to.
 pub fn permit(authenticated: &Authenticated) -> Permit {
-    Permit { user: Arc::clone(authenticated.user()), token: Arc::clone(authenticated.token()) }
+    Permit(By::Token { user: Arc::clone(authenticated.user()), token: Arc::clone(authenticated.token()) })
+}
+
+/// Permits a request as this user.
+pub fn permit_user_info(user: Arc<UserInfo>) -> Permit {
+    Permit(By::UserInfo(user))
 }
 
 impl Permit {
-    /// The user the request runs as.
-    pub fn user(&self) -> &CachedUser {
-        &self.user
+    /// The name of the user that the request runs as.
+    pub fn name(&self) -> &Username {
+        match &self.0 {
+            By::Token { user, .. } => &user.name,
+            By::UserInfo(user) => &user.name,
+        }
     }
 
-    /// The token that vouches for it.
-    pub fn token(&self) -> &CachedToken {
-        &self.token
+    /// The user's groups, one value each.
+    pub fn groups(&self) -> impl Iterator<Item = &HeaderValue> {
+        let (ready, named): (&[HeaderValue], &[Group]) = match &self.0 {
+            By::Token { user, .. } => (&user.groups, &[]),
+            By::UserInfo(user) => (&[], &user.groups),
+        };
+        ready.iter().chain(named.iter().map(Group::header))
+    }
+
+    /// What tells two users of one name apart.
+    pub fn uid(&self) -> Option<&HeaderValue> {
+        match &self.0 {
+            By::Token { user, .. } => Some(&user.uid),
+            By::UserInfo(user) => user.uid.as_ref(),
+        }
+    }
+
+    /// Further facts about the user, one entry a value.
+    pub fn extras(&self) -> &[(ExtraKey, HeaderValue)] {
+        match &self.0 {
+            By::Token { .. } => &[],
+            By::UserInfo(user) => &user.extras,
+        }
+    }
+
+    /// The name of our token that vouches for the request, if one does.
+    pub fn token_name(&self) -> Option<&HeaderValue> {
+        match &self.0 {
+            By::Token { token, .. } => Some(&token.name_header),
+            By::UserInfo(_) => None,
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! A cluster behind us: where its apiserver is, how we know that it is the one, and our own credential there. All of it
 //! is read from a kubeconfig or from a pod's environment, and read again while we run.
 
+mod ask;
 mod check;
 mod credential;
 mod endpoint;
@@ -16,10 +17,14 @@ use rustls::ClientConfig;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
+pub use ask::AskError;
 pub use endpoint::Endpoint;
 pub use error::ClusterError;
 
 use crate::config::ClusterSource;
+use crate::kube::{Attributes, ReviewedToken, Subject};
+use crate::secret::Secret;
+use ask::Asker;
 use refresh::{Published, Refresher, blocking};
 use source::Source;
 
@@ -31,12 +36,13 @@ pub struct Cluster {
     id: Arc<str>,
     endpoint: Endpoint,
     published: Arc<Published>,
+    asker: Arc<Asker>,
     refreshing: AbortHandle,
 }
 
 impl Cluster {
-    /// Reads the access to a cluster and starts to keep it current on the runtime that this is called on. No word is
-    /// spoken with the apiserver yet: that is [`check`](Self::check).
+    /// Reads the access to a cluster and starts to keep it current on the runtime that this is called on, where questions
+    /// to the apiserver are asked as well. No word is spoken with it yet: that is [`check`](Self::check).
     pub async fn load(id: &str, source: &ClusterSource) -> Result<Arc<Self>, ClusterError> {
         timeout(LOAD_LIMIT, Self::load_patiently(id, source))
             .await
@@ -50,7 +56,8 @@ impl Cluster {
         let endpoint = Endpoint::new(&config.cluster_url, config.tls_server_name.as_deref())?;
         let (refresher, published) = Refresher::start(source, snapshot).await?;
         let refreshing = tokio::spawn(refresher.run(Arc::clone(&published))).abort_handle();
-        Ok(Arc::new(Self { id: id.into(), endpoint, published, refreshing }))
+        let asker = Asker::new(endpoint.clone(), Arc::clone(&published));
+        Ok(Arc::new(Self { id: id.into(), endpoint, published, asker, refreshing }))
     }
 
     /// The name by which clients and logs call it.
@@ -77,6 +84,30 @@ impl Cluster {
     /// The apiserver has answered 401 to our credential: it is read again at once, though not more than once a second.
     pub fn credential_refused(&self) {
         self.published.refused.notify_one();
+    }
+
+    /// Asks the apiserver whose `token` is, for one of `audiences`, or for its own if there are none. From any thread.
+    ///
+    /// # Errors
+    /// [`AskError`] says why there is no answer, and nothing about the token.
+    pub async fn token_review(
+        &self,
+        token: &Secret,
+        audiences: &[String],
+    ) -> Result<ReviewedToken, AskError> {
+        self.asker.token_review(token, audiences).await
+    }
+
+    /// Asks the apiserver whether `subject` may do this. From any thread.
+    ///
+    /// # Errors
+    /// [`AskError`] says why there is no answer; then it is not known, and nothing is allowed.
+    pub async fn subject_access_review(
+        &self,
+        subject: &Subject,
+        attributes: &Attributes,
+    ) -> Result<bool, AskError> {
+        self.asker.subject_access_review(subject, attributes).await
     }
 
     /// Whether the apiserver answers, knows us, and lets us impersonate.

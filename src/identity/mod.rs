@@ -1,12 +1,14 @@
 //! Who a request runs as, in types that can't hold what the apiserver would misread.
 
 mod user_id;
+mod user_info;
 
 use std::fmt;
 
 use http::HeaderValue;
 
 pub use user_id::{UserId, UserIdError};
+pub use user_info::{ExtraKey, UserInfo, header_value};
 
 /// The longest user or group name taken, in bytes. The apiserver takes more; nobody's directory needs more.
 const MAX_NAME_BYTES: usize = 256;
@@ -41,6 +43,9 @@ pub enum IdentityError {
     /// A control character, which a header line can't carry.
     #[error("name has a control character")]
     Control,
+    /// A capital letter where the apiserver would make a small one of it.
+    #[error("key has a capital letter")]
+    Capital,
 }
 
 impl Username {
@@ -124,13 +129,18 @@ fn parse(name: &str) -> Result<HeaderValue, IdentityError> {
     if name.len() > MAX_NAME_BYTES {
         return Err(IdentityError::TooLong);
     }
-    if name.trim() != name {
+    header_line(name)
+}
+
+/// The text as the value of a header line, if it would arrive as it is.
+fn header_line(text: &str) -> Result<HeaderValue, IdentityError> {
+    if text.trim() != text {
         return Err(IdentityError::OuterSpace);
     }
-    if name.chars().any(char::is_control) {
+    if text.chars().any(char::is_control) {
         return Err(IdentityError::Control);
     }
-    HeaderValue::from_bytes(name.as_bytes()).map_err(|_| IdentityError::Control)
+    HeaderValue::from_bytes(text.as_bytes()).map_err(|_| IdentityError::Control)
 }
 
 fn text(value: &HeaderValue) -> &str {

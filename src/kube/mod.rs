@@ -5,7 +5,11 @@ mod list_options;
 mod request_info;
 pub mod reviews;
 mod status;
+mod subject_access;
+mod token_review;
 
 pub use kubeconfig::{Kubeconfig, KubeconfigCredential};
 pub use request_info::{RequestInfo, Verb};
 pub use status::{Reason, Status};
+pub use subject_access::{Attributes, Subject, access, subject_access_review};
+pub use token_review::{ReviewedToken, reviewed_token, token_review};

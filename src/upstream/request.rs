@@ -10,6 +10,7 @@ use super::body::RequestBody;
 use super::headers::SanitizedHeaders;
 use crate::authz::Permit;
 use crate::cluster::Cluster;
+use crate::identity::ExtraKey;
 
 /// What every impersonation header's name begins with, those not invented yet included.
 pub(super) const IMPERSONATE_PREFIX: &str = "impersonate-";
@@ -17,6 +18,8 @@ pub(super) const IMPERSONATE_PREFIX: &str = "impersonate-";
 const USER: HeaderName = HeaderName::from_static("impersonate-user");
 const GROUP: HeaderName = HeaderName::from_static("impersonate-group");
 const UID: HeaderName = HeaderName::from_static("impersonate-uid");
+/// What the name of an extra's header begins with; its key follows.
+const EXTRA_PREFIX: &str = "impersonate-extra-";
 /// The extra `portcullis.dev/token-name`, percent-encoded as a header's name has to be. The cluster's audit log names
 /// by it the token that a request came with.
 const TOKEN_NAME: HeaderName = HeaderName::from_static("impersonate-extra-portcullis.dev%2ftoken-name");
@@ -45,12 +48,7 @@ impl UpstreamRequest {
         body: RequestBody,
     ) -> Self {
         let map = headers.map_mut();
-        map.insert(USER, permit.user().name.header().clone());
-        for group in permit.user().groups.iter() {
-            map.append(GROUP, group.clone());
-        }
-        map.insert(UID, permit.user().uid.clone());
-        map.insert(TOKEN_NAME, permit.token().name_header.clone());
+        write_identity(map, &permit);
         map.insert(FORWARDED_FOR, address(client));
         if let Some(credential) = credential {
             map.insert(AUTHORIZATION, credential);
@@ -100,6 +98,29 @@ impl UpstreamRequest {
     }
 }
 
+fn write_identity(map: &mut HeaderMap, permit: &Permit) {
+    map.insert(USER, permit.name().header().clone());
+    for group in permit.groups() {
+        map.append(GROUP, group.clone());
+    }
+    if let Some(uid) = permit.uid() {
+        map.insert(UID, uid.clone());
+    }
+    for (key, value) in permit.extras() {
+        map.append(extra(key), value.clone());
+    }
+    if let Some(token) = permit.token_name() {
+        map.insert(TOKEN_NAME, token.clone());
+    }
+}
+
+/// The header of an extra. Every encoded key can stand in one; the fallback is a key that nobody may impersonate, so that
+/// the apiserver refuses the request: an extra that is lost could be one that takes rights away.
+fn extra(key: &ExtraKey) -> HeaderName {
+    let name = HeaderName::try_from(format!("{EXTRA_PREFIX}{}", key.encoded()));
+    name.unwrap_or(HeaderName::from_static("impersonate-extra-invalid"))
+}
+
 fn insert_host(headers: &mut HeaderMap, cluster: &Cluster) {
     let authority = cluster.endpoint().authority.as_str();
     headers.insert(HOST, HeaderValue::from_str(authority).unwrap_or(HeaderValue::from_static("kubernetes")));
@@ -118,6 +139,7 @@ mod tests {
     use super::*;
     use crate::authn::testing::authenticated;
     use crate::authz;
+    use crate::identity::UserInfo;
     use crate::store::testing::{token, user};
     use crate::upstream::sanitize;
 
@@ -125,7 +147,10 @@ mod tests {
     fn written(client: &HeaderMap, groups: &[String]) -> Option<HeaderMap> {
         let mut alice = user("alice", false);
         alice.groups = groups.iter().map(|group| group.as_str().try_into().unwrap()).collect();
-        let permit = authz::permit(&authenticated(alice.clone(), token(&alice.id).0));
+        headers_of(authz::permit(&authenticated(alice.clone(), token(&alice.id).0)), client)
+    }
+
+    fn headers_of(permit: Permit, client: &HeaderMap) -> Option<HeaderMap> {
         let headers = sanitize(client, Version::HTTP_11).ok()?;
         let credential = Some(HeaderValue::from_static("Bearer ours"));
         let target = PathAndQuery::from_static("/api");
@@ -140,6 +165,24 @@ mod tests {
             RequestBody::empty(),
         );
         Some(request.headers.into_map())
+    }
+
+    #[test]
+    fn a_user_info_is_written_with_its_uid_and_every_value_of_its_extras() {
+        let value = |text: &'static str| HeaderValue::from_static(text);
+        let user = UserInfo {
+            name: "system:serviceaccount:a:b".try_into().unwrap(),
+            groups: vec!["system:serviceaccounts".try_into().unwrap()],
+            uid: Some(value("1")),
+            extras: ["one", "two"].map(|extra| ("x/y".try_into().unwrap(), value(extra))).to_vec(),
+        };
+        let headers = headers_of(authz::permit_user_info(user.into()), &HeaderMap::new()).unwrap();
+        let extra = HeaderName::from_static("impersonate-extra-x%2fy");
+        assert_eq!(values(&headers, &USER), [b"system:serviceaccount:a:b"]);
+        assert_eq!(values(&headers, &GROUP), [b"system:serviceaccounts"]);
+        assert_eq!(values(&headers, &UID), [b"1"]);
+        assert_eq!(values(&headers, &extra), [b"one", b"two"]);
+        assert!(!headers.contains_key(TOKEN_NAME));
     }
 
     fn values<'m>(headers: &'m HeaderMap, name: &HeaderName) -> Vec<&'m [u8]> {

@@ -15,6 +15,7 @@ mod cluster;
 
 mod access_log;
 mod api;
+mod asking;
 mod backpressure;
 mod backup;
 mod canary;

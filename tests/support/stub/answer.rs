@@ -3,7 +3,7 @@
 use std::pin::Pin;
 
 use super::super::message::Lines;
-use super::{RawConnection, RawStream};
+use super::{RawConnection, RawStream, Seen};
 
 type Boxed = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -11,6 +11,8 @@ type Boxed = Pin<Box<dyn Future<Output = ()> + Send>>;
 pub(crate) enum Answer {
     /// With a response, once the request's body is there.
     Reply(Reply),
+    /// With the response that the test makes of the request once its body is there.
+    Considered(Box<dyn FnOnce(&Seen) -> Reply + Send>),
     /// HTTP/1: the test takes the connection over right after the request's head.
     Http1(Box<dyn FnOnce(RawConnection) -> Boxed + Send>),
     /// HTTP/2: the test takes the stream over right after the request's head.
@@ -96,6 +98,11 @@ impl Reply {
 }
 
 impl Answer {
+    /// `consider` makes the response once the request's body is there.
+    pub(crate) fn considered(consider: impl FnOnce(&Seen) -> Reply + Send + 'static) -> Self {
+        Self::Considered(Box::new(consider))
+    }
+
     /// HTTP/1: `handler` gets the connection right after the request's head.
     pub(crate) fn http1<F: Future<Output = ()> + Send + 'static>(
         handler: impl FnOnce(RawConnection) -> F + Send + 'static,

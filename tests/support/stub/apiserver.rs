@@ -1,14 +1,23 @@
-//! The little of an apiserver that the gate needs for itself: who am I, may I.
+//! The little of an apiserver that the gate needs for itself: who am I, may I, and the two questions about others, which a
+//! test answers.
 
 use super::{Reply, Seen};
 
 const SUBJECT_REVIEW: &str = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
 const ACCESS_REVIEW: &str = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+const TOKEN_REVIEW: &str = "/apis/authentication.k8s.io/v1/tokenreviews";
+const FOREIGN_ACCESS_REVIEW: &str = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
 
 /// Whether it is a request that the gate makes for itself.
 pub(super) fn is_review(seen: &Seen) -> bool {
     let path = path(seen);
     seen.method == "POST" && (path.ends_with(SUBJECT_REVIEW) || path.ends_with(ACCESS_REVIEW))
+}
+
+/// Whether it is a question that the gate asks about somebody else.
+pub(super) fn is_question(seen: &Seen) -> bool {
+    let path = path(seen);
+    seen.method == "POST" && (path.ends_with(TOKEN_REVIEW) || path.ends_with(FOREIGN_ACCESS_REVIEW))
 }
 
 /// A friendly answer to it.

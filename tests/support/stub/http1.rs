@@ -77,6 +77,13 @@ pub(super) async fn serve(
                     return;
                 }
             }
+            Answer::Considered(consider) => {
+                if !body(&mut raw, &shared, &seen).await
+                    || !reply_with(&mut raw, &seen, &consider(&seen)).await
+                {
+                    return;
+                }
+            }
             Answer::Http1(handler) => return handler(raw).await,
             Answer::Http2(_) => return shared.violated("HTTP/1.1 where HTTP/2 was expected".to_owned()),
             Answer::Silence => return raw.drain().await,

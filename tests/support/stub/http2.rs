@@ -89,6 +89,12 @@ async fn handle(
                 reply_with(&mut stream, &seen, &reply).await;
             }
         }
+        Answer::Considered(consider) => {
+            if let Some((body, trailers)) = collect(&mut stream.body).await {
+                shared.body_arrived(&seen, body, trailers);
+                reply_with(&mut stream, &seen, &consider(&seen)).await;
+            }
+        }
         Answer::Http2(handler) => handler(stream).await,
         Answer::Http1(_) => shared.violated("HTTP/2 where HTTP/1.1 was expected".to_owned()),
         Answer::Silence => while stream.body.data().await.is_some() {},

@@ -60,6 +60,7 @@ pub(crate) struct Stub {
 
 struct Shared {
     script: Mutex<Script>,
+    questions: Mutex<Script>,
     seen: Mutex<Vec<Arc<Seen>>>,
     own: Mutex<Vec<Arc<Seen>>>,
     connections: Mutex<Vec<Arc<Connection>>>,
@@ -79,6 +80,7 @@ impl Stub {
         let port = listener.local_addr().unwrap().port();
         let shared = Arc::new(Shared {
             script: Mutex::new(Arc::new(|_| Reply::json(200, "{}").into())),
+            questions: Mutex::new(Arc::new(|_| Reply::json(500, "{}").into())),
             seen: Mutex::default(),
             own: Mutex::default(),
             connections: Mutex::default(),
@@ -124,6 +126,12 @@ impl Stub {
     /// From now on every impersonated request is answered with `reply`.
     pub(crate) fn answer(&self, reply: Reply) {
         self.answer_with(move |_| reply.clone().into());
+    }
+
+    /// From now on the gate's questions about others, whose token it is and what they may do, are answered by `script`.
+    /// Before that the answer is 500.
+    pub(crate) fn answer_questions_with(&self, script: impl Fn(&Seen) -> Answer + Send + Sync + 'static) {
+        *self.shared.questions.lock().unwrap() = Arc::new(script);
     }
 
     /// From now on only this `Authorization` value is the gate's good credential; others get 401.
@@ -242,12 +250,17 @@ impl Shared {
         let seen = Arc::new(seen);
         let accepted = self.credential.lock().unwrap().clone();
         let is_own = !seen.is_impersonated() && apiserver::is_review(&seen);
+        let is_question = !seen.is_impersonated() && apiserver::is_question(&seen);
         let answer = if value(&seen.lines, "authorization") != Some(&accepted) {
-            self.record(is_own, &seen);
+            self.record(is_own || is_question, &seen);
             apiserver::unauthorized().into()
         } else if is_own {
             self.record(true, &seen);
             apiserver::review(&seen).into()
+        } else if is_question {
+            self.record(true, &seen);
+            let script = Arc::clone(&self.questions.lock().unwrap());
+            script(&seen)
         } else {
             self.record(false, &seen);
             let script = Arc::clone(&self.script.lock().unwrap());
