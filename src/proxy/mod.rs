@@ -3,12 +3,12 @@
 mod answer;
 mod body;
 mod client;
-mod counted;
 mod error;
 mod message;
 mod route;
 mod tunnel;
 mod warning;
+mod websocket;
 
 use std::sync::Arc;
 
