@@ -38,6 +38,7 @@ var programs = map[string]func() int{
 		}
 		return 0
 	},
+	"informer": watchConfigMaps,
 }
 
 func main() {
