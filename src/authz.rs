@@ -1,8 +1,12 @@
 //! Whether, and as whom, an authenticated request may go on. The cluster's own RBAC decides what it may do there.
 
+mod impersonation;
+
 use std::sync::Arc;
 
 use http::HeaderValue;
+
+pub use impersonation::{ClientImpersonation, Impersonation, ImpersonationError};
 
 use crate::authn::{Authenticated, CachedToken, CachedUser};
 use crate::identity::{ExtraKey, Group, UserInfo, Username};

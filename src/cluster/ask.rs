@@ -14,8 +14,8 @@ use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
-use k8s_openapi::api::authentication::v1::TokenReview;
-use k8s_openapi::api::authorization::v1::SubjectAccessReview;
+use k8s_openapi::api::authentication::v1::{SelfSubjectReview, TokenReview};
+use k8s_openapi::api::authorization::v1::{SelfSubjectAccessReview, SubjectAccessReview};
 use rustls::ClientConfig;
 use serde::de::DeserializeOwned;
 use tokio::net::TcpStream;
@@ -37,6 +37,8 @@ const MAX_ANSWER_BYTES: usize = 1 << 20;
 const MAX_IDLE: usize = 8;
 
 const TOKEN_REVIEWS: &str = "/apis/authentication.k8s.io/v1/tokenreviews";
+const SELF_SUBJECT_REVIEWS: &str = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
+const SELF_ACCESS_REVIEWS: &str = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
 const SUBJECT_ACCESS_REVIEWS: &str = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
 
 /// Why there is no answer. Nothing of it says anything about whom the question is about.
@@ -113,6 +115,21 @@ impl Asker {
         let question = serde_json::to_vec(&kube::subject_access_review(subject, attributes));
         let review: SubjectAccessReview = self.ask(SUBJECT_ACCESS_REVIEWS, question).await?;
         kube::access(&review).ok_or(AskError::Garbage)
+    }
+
+    pub(super) async fn self_access_review(
+        self: &Arc<Self>,
+        attributes: &Attributes,
+    ) -> Result<bool, AskError> {
+        let question = serde_json::to_vec(&kube::self_access_review(attributes));
+        let review: SelfSubjectAccessReview = self.ask(SELF_ACCESS_REVIEWS, question).await?;
+        kube::self_access(&review).ok_or(AskError::Garbage)
+    }
+
+    pub(super) async fn own_name(self: &Arc<Self>) -> Result<String, AskError> {
+        let question = serde_json::to_vec(&kube::reviews::self_subject_review());
+        let review: SelfSubjectReview = self.ask(SELF_SUBJECT_REVIEWS, question).await?;
+        kube::reviews::reviewed_username(&review).map(str::to_owned).ok_or(AskError::Garbage)
     }
 
     async fn ask<A: DeserializeOwned + Send + 'static>(

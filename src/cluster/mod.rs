@@ -110,6 +110,22 @@ impl Cluster {
         self.asker.subject_access_review(subject, attributes).await
     }
 
+    /// Asks the apiserver whether we may do this ourselves. From any thread.
+    ///
+    /// # Errors
+    /// As [`subject_access_review`](Self::subject_access_review).
+    pub async fn self_access_review(&self, attributes: &Attributes) -> Result<bool, AskError> {
+        self.asker.self_access_review(attributes).await
+    }
+
+    /// Asks the apiserver by which name it knows us. From any thread.
+    ///
+    /// # Errors
+    /// [`AskError`] says why there is no answer.
+    pub async fn own_name(&self) -> Result<String, AskError> {
+        self.asker.own_name().await
+    }
+
     /// Whether the apiserver answers, knows us, and lets us impersonate.
     pub async fn check(&self) -> Result<(), ClusterError> {
         let (config, authorization) =

@@ -68,6 +68,12 @@ pub(super) fn unescape(text: &str) -> Option<Cow<'_, str>> {
     if !text.contains('%') {
         return Some(Cow::Borrowed(text));
     }
+    // Go's strings are bytes; what is no UTF-8 names nothing that Kubernetes has.
+    Some(Cow::Owned(String::from_utf8_lossy(&unescape_bytes(text)?).into_owned()))
+}
+
+/// The same, with whatever bytes come of it.
+pub(crate) fn unescape_bytes(text: &str) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((first, tail)) = rest.split_first() {
@@ -79,8 +85,7 @@ pub(super) fn unescape(text: &str) -> Option<Cow<'_, str>> {
         bytes.push(byte);
         rest = tail;
     }
-    // Go's strings are bytes; what is no UTF-8 names nothing that Kubernetes has.
-    Some(Cow::Owned(String::from_utf8_lossy(&bytes).into_owned()))
+    Some(bytes)
 }
 
 fn hex(digit: u8) -> Option<u8> {

@@ -8,8 +8,12 @@ mod status;
 mod subject_access;
 mod token_review;
 
+pub(crate) use list_options::unescape_bytes;
+
 pub use kubeconfig::{Kubeconfig, KubeconfigCredential};
 pub use request_info::{RequestInfo, Verb};
 pub use status::{Reason, Status};
-pub use subject_access::{Attributes, Subject, access, subject_access_review};
+pub use subject_access::{
+    Attributes, Subject, access, self_access, self_access_review, subject_access_review,
+};
 pub use token_review::{ReviewedToken, reviewed_token, token_review};

@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
+use k8s_openapi::api::authorization::v1::{
+    ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec, SubjectAccessReview,
+    SubjectAccessReviewSpec, SubjectAccessReviewStatus,
+};
 
 /// Who is asked about, with all that authorizers decide by.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Subject {
     /// The user's name.
     pub user: String,
@@ -36,8 +39,32 @@ pub struct Attributes {
 
 /// "May this user do that?"
 pub fn subject_access_review(subject: &Subject, attributes: &Attributes) -> SubjectAccessReview {
-    let given = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-    let resource = ResourceAttributes {
+    SubjectAccessReview {
+        spec: SubjectAccessReviewSpec {
+            user: given(&subject.user),
+            groups: Some(subject.groups.clone()),
+            uid: subject.uid.clone(),
+            extra: Some(subject.extra.clone()),
+            resource_attributes: Some(resource(attributes)),
+            ..SubjectAccessReviewSpec::default()
+        },
+        ..SubjectAccessReview::default()
+    }
+}
+
+/// "May we do that ourselves?"
+pub fn self_access_review(attributes: &Attributes) -> SelfSubjectAccessReview {
+    SelfSubjectAccessReview {
+        spec: SelfSubjectAccessReviewSpec {
+            resource_attributes: Some(resource(attributes)),
+            ..SelfSubjectAccessReviewSpec::default()
+        },
+        ..SelfSubjectAccessReview::default()
+    }
+}
+
+fn resource(attributes: &Attributes) -> ResourceAttributes {
+    ResourceAttributes {
         verb: given(&attributes.verb),
         group: given(&attributes.api_group),
         resource: given(&attributes.resource),
@@ -45,29 +72,29 @@ pub fn subject_access_review(subject: &Subject, attributes: &Attributes) -> Subj
         namespace: given(&attributes.namespace),
         name: given(&attributes.name),
         ..ResourceAttributes::default()
-    };
-    SubjectAccessReview {
-        spec: SubjectAccessReviewSpec {
-            user: given(&subject.user),
-            groups: Some(subject.groups.clone()),
-            uid: subject.uid.clone(),
-            extra: Some(subject.extra.clone()),
-            resource_attributes: Some(resource),
-            ..SubjectAccessReviewSpec::default()
-        },
-        ..SubjectAccessReview::default()
     }
+}
+
+fn given(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
 }
 
 /// The answer, or `None` if there is none in it. An explicit denial wins over leave.
 pub fn access(review: &SubjectAccessReview) -> Option<bool> {
-    review.status.as_ref().map(|status| status.allowed && status.denied != Some(true))
+    review.status.as_ref().map(is_leave)
+}
+
+/// The same of an answer about ourselves.
+pub fn self_access(review: &SelfSubjectAccessReview) -> Option<bool> {
+    review.status.as_ref().map(is_leave)
+}
+
+fn is_leave(status: &SubjectAccessReviewStatus) -> bool {
+    status.allowed && status.denied != Some(true)
 }
 
 #[cfg(test)]
 mod tests {
-    use k8s_openapi::api::authorization::v1::SubjectAccessReviewStatus;
-
     use super::*;
 
     #[test]

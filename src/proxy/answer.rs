@@ -10,8 +10,9 @@ use super::ProxyError;
 use crate::kube::RequestInfo;
 use crate::upstream::{ResponseBody, Upstream, sanitize_response};
 
-/// How kube-apiserver words it that the caller's rights do not cover an impersonation header.
-const CANNOT_IMPERSONATE: &[u8] = b"cannot impersonate resource";
+/// How kube-apiserver words it that the caller's rights do not cover an impersonation header: with `impersonate` as the
+/// verb, or with one of constrained impersonation, such as `impersonate-on:user-info:list`.
+const CANNOT_IMPERSONATE: &[u8] = b" cannot impersonate";
 
 /// A cluster's answer that the client may see, and the beginning of its body if that was looked at.
 pub(super) struct Answer {

@@ -9,8 +9,9 @@ use http::{Method, Response, StatusCode};
 
 use super::body::GateBody;
 use crate::authn::AuthnError;
+use crate::authz::ImpersonationError;
 use crate::kube::Status;
-use crate::upstream::{HeaderError, UpstreamError};
+use crate::upstream::{AskedError, HeaderError, UpstreamError};
 
 /// When a client should come back after a fault of ours.
 const RETRY: Duration = Duration::from_secs(1);
@@ -42,6 +43,12 @@ pub enum ProxyError {
     /// Headers that must not be there.
     #[error(transparent)]
     Header(#[from] HeaderError),
+    /// Impersonation headers that can't be read.
+    #[error(transparent)]
+    Asked(#[from] AskedError),
+    /// The client may not be whom it asks to be, or nobody can say.
+    #[error(transparent)]
+    Impersonation(#[from] ImpersonationError),
     /// The cluster gave no answer.
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
@@ -114,6 +121,9 @@ impl ProxyError {
         match self {
             Self::Ambiguous(detail) => format!("{}: {detail}", answer.message),
             Self::Header(HeaderError::Underscore(_)) => format!("{}: {self}", answer.message),
+            // Every word of these is about what the client asked for.
+            Self::Asked(error) => error.to_string(),
+            Self::Impersonation(error) => error.to_string(),
             _ => answer.message.to_owned(),
         }
     }
@@ -132,6 +142,10 @@ impl ProxyError {
             }
             Self::Authentication(error) => authentication(error),
             Self::Header(error) => header(error),
+            Self::Asked(_) => {
+                client(400, "the impersonation headers can't be read", "impersonation_malformed")
+            }
+            Self::Impersonation(error) => impersonation(error),
             Self::Upstream(error) => upstream(error),
             Self::UpgradeTimeout => {
                 client(504, "the cluster did not answer in time", "upgrade_timeout").closing()
@@ -169,11 +183,6 @@ fn authentication(error: &AuthnError) -> Answer {
 
 fn header(error: &HeaderError) -> Answer {
     match error {
-        HeaderError::Impersonation => client(
-            403,
-            "impersonation through the proxy is not allowed: remove --as, --as-group, --as-uid or the Impersonate headers",
-            "impersonation",
-        ),
         HeaderError::Underscore(_) => {
             client(400, "the request has a misleading header", "header_underscore").closing()
         }
@@ -182,6 +191,24 @@ fn header(error: &HeaderError) -> Answer {
         }
         HeaderError::UnsupportedExpectation => {
             client(417, "the only expectation served is 100-continue", "expectation")
+        }
+    }
+}
+
+fn impersonation(error: &ImpersonationError) -> Answer {
+    let refused = |reason| client(403, "impersonation is refused", reason);
+    match error {
+        ImpersonationError::Off => refused("impersonation_off"),
+        ImpersonationError::Reserved(_)
+        | ImpersonationError::ReservedExtra(_)
+        | ImpersonationError::Ourselves => refused("impersonation_reserved"),
+        ImpersonationError::Denied { .. } => refused("impersonation_denied"),
+        ImpersonationError::ExtraNotGranted(_) => refused("impersonation_extra"),
+        ImpersonationError::NotGranted(_) => {
+            ours("the proxy is not allowed to impersonate", "impersonation_refused")
+        }
+        ImpersonationError::NoAnswer(_) | ImpersonationError::TimedOut => {
+            ours("the cluster can't say who may impersonate", "impersonation_no_answer")
         }
     }
 }

@@ -4,6 +4,7 @@ mod answer;
 mod body;
 mod client;
 mod error;
+mod impersonation;
 mod message;
 mod route;
 mod tunnel;
@@ -27,7 +28,7 @@ pub use message::check_form;
 pub use route::Clusters;
 
 use crate::authn::{Authenticated, Authenticator, MetricsReader, Presented, Scope};
-use crate::authz;
+use crate::authz::{self, Impersonation};
 use crate::config::Limits;
 use crate::kube::RequestInfo;
 use crate::streams::{Guard, NewStream, StreamKind};
@@ -41,6 +42,8 @@ use tunnel::{Tunnel, UpgradeAnswer};
 pub struct Gate {
     /// Shared by all workers.
     pub authenticator: Arc<Authenticator>,
+    /// Shared by all workers.
+    pub impersonation: Arc<Impersonation>,
     /// This worker's own connections.
     pub clusters: Clusters,
     /// What a client may take.
@@ -96,9 +99,12 @@ async fn forward(
         Scope::Metrics(reader) => return metrics(&parts, &reader),
     };
     let (route, info) = route.zip(info).ok_or(ProxyError::UnknownCluster)?;
-    let permit = authz::permit(&authenticated);
-
-    let headers = sanitize(&parts.headers, parts.version)?;
+    let (headers, asked) = sanitize(&parts.headers, parts.version)?;
+    let mut permit = authz::permit(&authenticated);
+    if let Some(asked) = asked {
+        let cluster = route.upstream.cluster();
+        permit = Box::pin(impersonation::permit(gate, permit, &asked, cluster, record)).await?;
+    }
     let upgrade = headers.upgrade().copied();
     let (body, received) = RequestBody::of(incoming, gate.limits.body_idle_timeout);
     record.count_received(received);

@@ -30,6 +30,7 @@ pub use tls::TlsError;
 use crate::api::Service;
 use crate::authn::{Authenticator, Records};
 use crate::authority::AuthorityError;
+use crate::authz::Impersonation;
 use crate::cluster::{Cluster, ClusterError};
 use crate::config::Config;
 use crate::proxy::{Clusters, Gate};
@@ -102,6 +103,7 @@ struct Shared {
     config: Arc<Config>,
     telemetry: Arc<Telemetry>,
     authenticator: Arc<Authenticator>,
+    impersonation: Arc<Impersonation>,
     cluster: Arc<Cluster>,
     api: Service,
     acceptor: TlsAcceptor,
@@ -129,7 +131,8 @@ fn run(control: &Runtime, config: &Arc<Config>, telemetry: &Arc<Telemetry>) -> R
     let shared = Shared {
         config: Arc::clone(config),
         telemetry: Arc::clone(telemetry),
-        authenticator: Arc::new(Authenticator::new(records, settings, Arc::clone(telemetry))?),
+        authenticator: Arc::new(Authenticator::new(records, settings.clone(), Arc::clone(telemetry))?),
+        impersonation: Arc::new(Impersonation::new(settings, Arc::clone(telemetry))),
         cluster,
         api: Service::new(authority, info),
         acceptor: TlsAcceptor::from(server_config),
@@ -214,6 +217,7 @@ fn context(shared: &Shared, draining: watch::Receiver<bool>, control: tokio::run
     let upstream = Upstream::new(Arc::clone(&shared.cluster), &shared.config.limits, &shared.telemetry);
     let gate = Gate {
         authenticator: Arc::clone(&shared.authenticator),
+        impersonation: Arc::clone(&shared.impersonation),
         clusters: Clusters::new(vec![Arc::new(upstream)]),
         limits: shared.config.limits.clone(),
         telemetry: Arc::clone(&shared.telemetry),

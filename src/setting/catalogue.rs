@@ -21,6 +21,8 @@ pub enum Setting {
     CaCertificates,
     /// How many tokens one user may have.
     TokenQuota,
+    /// Whether clients may impersonate, as far as the cluster's RBAC lets them.
+    ClientImpersonation,
 }
 
 /// What is fixed about a setting.
@@ -33,7 +35,7 @@ struct Definition {
 
 impl Setting {
     /// Every setting, in the order in which they are shown.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::SessionTtl,
         Self::SessionIdleTtl,
         Self::TokenMaxTtl,
@@ -41,6 +43,7 @@ impl Setting {
         Self::KubeconfigGenerateToken,
         Self::PasswordMinLength,
         Self::TokenQuota,
+        Self::ClientImpersonation,
         Self::ServerUrl,
         Self::CaCertificates,
     ];
@@ -86,6 +89,7 @@ impl Setting {
             Self::ServerUrl => &SERVER_URL,
             Self::CaCertificates => &CA_CERTIFICATES,
             Self::TokenQuota => &TOKEN_QUOTA,
+            Self::ClientImpersonation => &CLIENT_IMPERSONATION,
         }
     }
 }
@@ -140,6 +144,13 @@ const TOKEN_QUOTA: Definition = Definition {
     unit: "tokens",
     default: "500",
     description: "How many tokens one user may have, sessions and expired ones not counted; 0: no limit",
+};
+
+const CLIENT_IMPERSONATION: Definition = Definition {
+    name: "client-impersonation",
+    unit: "true/false",
+    default: "false",
+    description: "Whether clients may impersonate (kubectl --as) whom the cluster's RBAC lets them; false: nobody",
 };
 
 const SERVER_URL: Definition = Definition {

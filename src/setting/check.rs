@@ -44,7 +44,7 @@ impl Setting {
             }
             Self::TokenQuota => number(value, 0..=1_000_000, "a whole number"),
             Self::PasswordMinLength => number(value, 8..=128, "a whole number"),
-            Self::KubeconfigGenerateToken => boolean(value),
+            Self::KubeconfigGenerateToken | Self::ClientImpersonation => boolean(value),
             Self::ServerUrl => origin(value),
             Self::CaCertificates => certificates(value),
         };
@@ -127,7 +127,7 @@ mod tests {
             (&[S::PasswordMinLength], &[("8", "8"), ("128", "128")], &["7", "0", "129", "", "twelve"]),
             (&[S::TokenQuota], &[("0", "0"), ("1000000", "1000000")], &["1000001", "-1", ""]),
             (
-                &[S::KubeconfigGenerateToken],
+                &[S::KubeconfigGenerateToken, S::ClientImpersonation],
                 &[("true", "true"), ("False", "false"), ("TRUE", "true")],
                 &["1", "yes", "", "truely"],
             ),

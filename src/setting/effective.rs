@@ -36,6 +36,7 @@ pub struct Settings {
     kubeconfig_generate_token: bool,
     password_min_length: u32,
     token_quota: u32,
+    client_impersonation: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,16 +95,16 @@ impl Settings {
             })
             .collect();
         let number = |setting| number(&values, setting);
+        let is_true = |setting| values.get(&setting).is_some_and(|effective| effective.value == "true");
         Self {
             session_ttl: Minutes(number(Setting::SessionTtl)),
             session_idle_ttl: Minutes(number(Setting::SessionIdleTtl)),
             token_max_ttl: Minutes(number(Setting::TokenMaxTtl)),
             kubeconfig_ttl: Minutes(number(Setting::KubeconfigTtl)),
-            kubeconfig_generate_token: values
-                .get(&Setting::KubeconfigGenerateToken)
-                .is_some_and(|effective| effective.value == "true"),
+            kubeconfig_generate_token: is_true(Setting::KubeconfigGenerateToken),
             password_min_length: number(Setting::PasswordMinLength),
             token_quota: number(Setting::TokenQuota),
+            client_impersonation: is_true(Setting::ClientImpersonation),
             values,
         }
     }
@@ -156,6 +157,11 @@ impl Settings {
     /// How many tokens a user may have; `None` without a limit.
     pub fn token_quota(&self) -> Option<u32> {
         (self.token_quota != 0).then_some(self.token_quota)
+    }
+
+    /// Whether clients may impersonate, as far as the cluster's RBAC lets them.
+    pub fn client_impersonation(&self) -> bool {
+        self.client_impersonation
     }
 
     /// How clients reach the server: an origin without a path, and without a slash at its end.
@@ -228,7 +234,7 @@ mod tests {
             (settings.token_max_ttl(), settings.kubeconfig_ttl()),
             (Minutes(129_600), Minutes(43_200))
         );
-        assert!(settings.kubeconfig_generate_token());
+        assert!(settings.kubeconfig_generate_token() && !settings.client_impersonation());
         assert_eq!((settings.password_min_length(), settings.token_quota()), (12, Some(500)));
         assert_eq!(settings.check_pair(), Ok(()));
     }

@@ -28,6 +28,7 @@ pub(super) fn append(out: &mut Vec<u8>, format: LogFormat, entry: &Entry) {
     }
     line.text("protocol", protocol(entry.protocol));
     line.text("user", entry.user.as_ref().map_or("", |user| user.as_str()));
+    line.text("impersonated_user", entry.impersonated_user.as_ref().map_or("", |user| user.as_str()));
     line.text("token", entry.token.as_ref().map_or("", |token| token.as_str()));
     if let Some(code) = entry.code {
         line.raw("code", Quoting::Bare, code.as_u16());
@@ -178,6 +179,7 @@ mod tests {
         entry.object = Some(Object::of(&info));
         entry.cluster = Some(Arc::from("local"));
         entry.user = Some(Username::try_from("alice smith").unwrap());
+        entry.impersonated_user = Some(Username::try_from("bob").unwrap());
         entry.token = Some(TokenName::try_from("token-bcdfg").unwrap());
         entry.code = Some(StatusCode::SWITCHING_PROTOCOLS);
         (entry.bytes_received, entry.bytes_sent, entry.upgraded) = (12, 34, true);
@@ -186,7 +188,7 @@ mod tests {
             concat!(
                 r#"{"time":"2026-01-02T03:04:05.007Z","client":"192.0.2.7:4711","method":"GET","verb":"get","#,
                 r#""cluster":"local","resource":"pods","subresource":"exec","namespace":"a","name":"web","#,
-                r#""protocol":"HTTP/2","user":"alice smith","token":"token-bcdfg","code":101,"#,
+                r#""protocol":"HTTP/2","user":"alice smith","impersonated_user":"bob","token":"token-bcdfg","code":101,"#,
                 r#""bytes_received":12,"bytes_sent":34,"duration_ms":1.234,"upgraded":true}"#,
                 "\n"
             )
@@ -196,7 +198,7 @@ mod tests {
             concat!(
                 "time=2026-01-02T03:04:05.007Z client=192.0.2.7:4711 method=GET verb=get cluster=local ",
                 "resource=pods subresource=exec namespace=a name=web protocol=HTTP/2 user=\"alice smith\" ",
-                "token=token-bcdfg code=101 bytes_received=12 bytes_sent=34 duration_ms=1.234 upgraded=true\n"
+                "impersonated_user=bob token=token-bcdfg code=101 bytes_received=12 bytes_sent=34 duration_ms=1.234 upgraded=true\n"
             )
         );
     }

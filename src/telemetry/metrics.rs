@@ -13,6 +13,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry, Unit};
 
 use super::histogram::DurationHistogram;
+use super::impersonation::{ImpersonationMetrics, ImpersonationResult};
 use super::labels::{AuthenticationResult, CacheOutcome, UpstreamPool, VerbClass};
 use super::stream_metrics::StreamMetrics;
 use super::token_metrics::TokenMetrics;
@@ -46,6 +47,7 @@ pub struct Metrics {
     rejected_requests: Family<Label, Counter>,
     /// Those of the live streams.
     pub streams: StreamMetrics,
+    impersonations: ImpersonationMetrics,
     /// Those of the tokens themselves.
     pub tokens: TokenMetrics,
     pub(super) log_lines_dropped: Counter,
@@ -73,6 +75,7 @@ impl Metrics {
             "Requests refused for anything but their credential, and connections for want of room",
         );
         let streams = StreamMetrics::register(to);
+        let impersonations = ImpersonationMetrics::register(to);
         let tokens = TokenMetrics::register(to);
         let log_lines_dropped = register(to, "log_lines_dropped", DROPPED_HELP);
         Self {
@@ -88,6 +91,7 @@ impl Metrics {
             client_connections,
             rejected_requests,
             streams,
+            impersonations,
             tokens,
             log_lines_dropped,
         }
@@ -106,6 +110,11 @@ impl Metrics {
     /// Counts a request that was refused for anything but its credential. `reason` is a word of the program, never of the client.
     pub fn count_rejection(&self, reason: &'static str) {
         self.rejected_requests.get_or_create(&[("reason", reason)]).inc();
+    }
+
+    /// Counts a request that asked to run as another user.
+    pub fn count_impersonation(&self, result: ImpersonationResult) {
+        self.impersonations.count(result);
     }
 
     /// Counts an open connection of a client.
@@ -205,6 +214,7 @@ mod tests {
             "portcullis_stream_cuts_total{reason=\"groups_lost\",kind=\"exec\"} 0",
             "portcullis_stream_cut_duration_seconds_count{kind=\"watch\"} 0",
             "portcullis_upstream_connections{pool=\"tunnel\"} 0",
+            "portcullis_impersonations_total{result=\"allowed\"} 0",
             "portcullis_client_connections 0",
             "portcullis_log_lines_dropped_total 0",
             "portcullis_tokens_never_expiring{kind=\"compose-token\"} 0",

@@ -5,6 +5,7 @@
 
 mod entry;
 mod histogram;
+mod impersonation;
 mod labels;
 mod line;
 mod logs;
@@ -20,6 +21,7 @@ use std::time::Duration;
 
 use crate::config::Log;
 
+pub use impersonation::ImpersonationResult;
 pub use labels::{AuthenticationResult, CacheOutcome, UpstreamPool, VerbClass};
 pub use logs::{LoggingError, init_logging};
 pub use metrics::{ConnectionGauge, EXPOSITION_TYPE, Metrics};

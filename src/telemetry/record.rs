@@ -70,9 +70,14 @@ impl RequestRecord {
         self.edit(|entry| entry.token = Some(name.clone()));
     }
 
-    /// Whom the request runs as.
+    /// Whose request it is.
     pub fn set_user(&mut self, name: &Username) {
         self.edit(|entry| entry.user = Some(name.clone()));
+    }
+
+    /// Whom the client asks to be, whether it is let or not.
+    pub fn set_impersonated_user(&mut self, name: &Username) {
+        self.edit(|entry| entry.impersonated_user = Some(name.clone()));
     }
 
     /// The status that was answered.

@@ -8,6 +8,7 @@ use http::header::{
 };
 use http::{Version, header};
 
+use super::impersonation::AskedImpersonation;
 use super::request::IMPERSONATE_PREFIX;
 use super::upgrade::{self, Upgrade};
 use crate::authn::BEARER_PROTOCOL_PREFIX;
@@ -27,9 +28,6 @@ pub struct SanitizedHeaders {
 /// Why a client's headers are refused.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HeaderError {
-    /// The client asks to be somebody else (`kubectl --as`).
-    #[error("impersonation is not allowed")]
-    Impersonation,
     /// A protected name spelled with an underscore, which the next hop may read as the protected one
     /// (CVE-2025-64484 in a peer).
     #[error("header {0:?} has an underscore in place of a hyphen")]
@@ -42,16 +40,26 @@ pub enum HeaderError {
     UnsupportedExpectation,
 }
 
-/// Copies what may pass.
+/// Copies what may pass. If the client asks to be somebody else (`kubectl --as`), whom is handed over besides: it has to
+/// be let, or its request refused.
 ///
 /// # Errors
 /// See [`HeaderError`]; each is the client's fault.
-pub fn sanitize(client: &HeaderMap, version: Version) -> Result<SanitizedHeaders, HeaderError> {
+pub fn sanitize(
+    client: &HeaderMap,
+    version: Version,
+) -> Result<(SanitizedHeaders, Option<AskedImpersonation>), HeaderError> {
     let upgrade = upgrade::requested(client, version)?;
     check_expectation(client)?;
     let nominated = Nominated::of(client);
     let mut map = HeaderMap::with_capacity(client.len() + 8);
+    let mut asked: Option<AskedImpersonation> = None;
     for (name, value) in client {
+        // Before `Connection` is honoured: what a client asks for must not vanish at its own nomination.
+        if name.as_str().starts_with(IMPERSONATE_PREFIX) {
+            asked.get_or_insert_default().add(name.clone(), value.clone());
+            continue;
+        }
         if is_protected(name)? || nominated.contains(name) {
             continue;
         }
@@ -65,7 +73,7 @@ pub fn sanitize(client: &HeaderMap, version: Version) -> Result<SanitizedHeaders
         map.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
         map.insert(UPGRADE, HeaderValue::from_static(upgrade.token()));
     }
-    Ok(SanitizedHeaders { map, upgrade })
+    Ok((SanitizedHeaders { map, upgrade }, asked))
 }
 
 /// Removes from an answer of the cluster what is about the connection to us, and cookies: nothing that is set for
@@ -98,9 +106,6 @@ impl SanitizedHeaders {
 /// Whether the header must not be copied, or must not be there at all.
 fn is_protected(name: &HeaderName) -> Result<bool, HeaderError> {
     let text = name.as_str();
-    if text.starts_with(IMPERSONATE_PREFIX) {
-        return Err(HeaderError::Impersonation);
-    }
     if text.contains('_') && is_protected_text(&text.replace('_', "-")) {
         return Err(HeaderError::Underscore(text.to_owned()));
     }
@@ -192,7 +197,7 @@ mod tests {
     }
 
     fn passed(lines: &[(&str, &str)]) -> Vec<String> {
-        let sanitized = sanitize(&headers(lines), Version::HTTP_11).ok().unwrap();
+        let (sanitized, _) = sanitize(&headers(lines), Version::HTTP_11).ok().unwrap();
         sanitized.map.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect()
     }
 
@@ -233,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn impersonation_in_any_spelling_is_refused() {
+    fn impersonation_in_any_spelling_is_handed_over_and_does_not_pass() {
         for name in [
             "impersonate-user",
             "IMPERSONATE-GROUP",
@@ -241,8 +246,11 @@ mod tests {
             "impersonate-extra-x",
             "impersonate-",
         ] {
-            let result = sanitize(&headers(&[(name, "x")]), Version::HTTP_2);
-            assert_eq!(result.err(), Some(HeaderError::Impersonation), "{name}");
+            for connection in ["close", name] {
+                let lines = [(name, "x"), ("connection", connection)];
+                let (passed, asked) = sanitize(&headers(&lines), Version::HTTP_2).ok().unwrap();
+                assert!(asked.is_some() && passed.map.is_empty(), "{name}");
+            }
         }
         for name in
             ["impersonate_user", "Impersonate_Extra_X", "x_remote_user", "x-remote_group", "content_length"]
@@ -284,7 +292,7 @@ mod tests {
             0..12,
         )) {
             let lines: Vec<_> = lines.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-            if let Ok(sanitized) = sanitize(&headers(&lines), Version::HTTP_11) {
+            if let Ok((sanitized, _)) = sanitize(&headers(&lines), Version::HTTP_11) {
                 for name in sanitized.map.keys() {
                     let name = name.as_str().replace('_', "-");
                     prop_assert!(!name.starts_with(IMPERSONATE_PREFIX) && !name.starts_with(REMOTE_PREFIX), "{name}");

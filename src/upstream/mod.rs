@@ -6,6 +6,7 @@ mod dial;
 mod headers;
 mod http1;
 mod http2;
+mod impersonation;
 mod pool;
 mod request;
 mod upgrade;
@@ -20,6 +21,7 @@ use hyper::client::conn::TrySendError;
 
 pub use body::{RequestBody, ResponseBody};
 pub use headers::{HeaderError, SanitizedHeaders, sanitize, sanitize_response};
+pub use impersonation::{AskedError, AskedImpersonation};
 pub use request::UpstreamRequest;
 pub use upgrade::Upgrade;
 

@@ -15,11 +15,11 @@ use crate::identity::ExtraKey;
 /// What every impersonation header's name begins with, those not invented yet included.
 pub(super) const IMPERSONATE_PREFIX: &str = "impersonate-";
 
-const USER: HeaderName = HeaderName::from_static("impersonate-user");
-const GROUP: HeaderName = HeaderName::from_static("impersonate-group");
-const UID: HeaderName = HeaderName::from_static("impersonate-uid");
+pub(super) const USER: HeaderName = HeaderName::from_static("impersonate-user");
+pub(super) const GROUP: HeaderName = HeaderName::from_static("impersonate-group");
+pub(super) const UID: HeaderName = HeaderName::from_static("impersonate-uid");
 /// What the name of an extra's header begins with; its key follows.
-const EXTRA_PREFIX: &str = "impersonate-extra-";
+pub(super) const EXTRA_PREFIX: &str = "impersonate-extra-";
 /// The extra `portcullis.dev/token-name`, percent-encoded as a header's name has to be. The cluster's audit log names
 /// by it the token that a request came with.
 const TOKEN_NAME: HeaderName = HeaderName::from_static("impersonate-extra-portcullis.dev%2ftoken-name");
@@ -151,7 +151,7 @@ mod tests {
     }
 
     fn headers_of(permit: Permit, client: &HeaderMap) -> Option<HeaderMap> {
-        let headers = sanitize(client, Version::HTTP_11).ok()?;
+        let (headers, _) = sanitize(client, Version::HTTP_11).ok()?;
         let credential = Some(HeaderValue::from_static("Bearer ours"));
         let target = PathAndQuery::from_static("/api");
         let address = Ipv4Addr::LOCALHOST.into();

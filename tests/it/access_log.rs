@@ -21,6 +21,7 @@ const FIELDS: &[&str] = &[
     "path",
     "protocol",
     "user",
+    "impersonated_user",
     "token",
     "code",
     "reason",

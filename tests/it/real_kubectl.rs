@@ -134,7 +134,7 @@ async fn three_hundred_groups_arrive() {
 }
 
 #[tokio::test]
-async fn kubectl_as_is_refused_and_says_so() {
+async fn kubectl_as_is_refused_and_names_the_setting() {
     let gate = RealGate::shared().await;
     let user = gate.user("pretender").await;
     // Fills kubectl's cache of what the cluster has: a refusal of that first question it reports as "unknown", whoever
@@ -147,7 +147,7 @@ async fn kubectl_as_is_refused_and_says_so() {
         &["--as=root", "--as-uid=1"],
     ] {
         let said = fail(user.kubectl().args(["get", "configmaps"]).args(flags));
-        assert!(said.contains("Forbidden") && said.contains("impersonation"), "{flags:?}: {said}");
+        assert!(said.contains("Forbidden") && said.contains("client-impersonation"), "{flags:?}: {said}");
     }
     if let Some(events) = audited(gate.cluster, &user.account.token_name) {
         let lists = events.iter().filter(|event| event["objectRef"]["resource"] == "configmaps");

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::ask;
 use crate::api::Caller;
 use crate::authority::testing::House;
+use crate::setting::Setting;
 
 async fn put(house: &House, caller: &Caller, name: &str, value: &str) -> super::Answer {
     let body = json!({ "value": value }).to_string();
@@ -42,7 +43,10 @@ async fn an_administrator_sets_and_resets_what_everybody_sees() {
     assert_eq!((&reset["value"], &reset["source"]), (&"129600".into(), &"default".into()));
 
     let all = ask(&house, Some(alice), Method::GET, "/v3/settings", "").await.json();
-    assert_eq!((&all["resourceType"], all["data"].as_array().unwrap().len()), (&"setting".into(), 9));
+    assert_eq!(
+        (&all["resourceType"], all["data"].as_array().unwrap().len()),
+        (&"setting".into(), Setting::ALL.len())
+    );
     assert_eq!(all["actions"], json!({}));
 }
 
