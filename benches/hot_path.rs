@@ -104,6 +104,7 @@ impl House {
             last_used: None,
             lease_until: None,
             replaced_by: None,
+            cluster: None,
         };
         let bearer = format!("{}:{}", token.name, key.expose());
         store.commit(Write::InsertUser(Box::new(user)), None).await.unwrap();

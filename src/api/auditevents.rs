@@ -78,6 +78,7 @@ fn selection(query: &Query) -> Result<AuditQuery, ApiError> {
         user: user("user")?,
         token: query.parsed("token", "a token's name", |text| TokenName::try_from(text).ok())?,
         since: query.moment("since")?,
+        cluster: None,
     };
     let descending = query.descending()?.unwrap_or(true);
     Ok(AuditQuery { filter, descending, after: marker(query)?, limit: query.limit()? })

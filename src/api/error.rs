@@ -134,10 +134,15 @@ fn answer(error: &AuthorityError) -> ApiError {
         E::UserDisabled | E::NotAdministrator | E::LeaseRequired(_) | E::CallerOnLease => forbidden(),
         E::ForAnotherUser => forbidden().on("userId"),
         E::NotFound => ApiError::not_found(),
+        E::ClusterNameTaken => conflict("AlreadyExists").on("name"),
+        E::Cluster(given) => ApiError::invalid("InvalidOption", error.to_string()).on(given.field),
+        E::ClusterUnusable(_) => invalid("InvalidOption").on("credential"),
+        E::ClusterKeyMissing(_) | E::TooManyClusters => invalid("InvalidAction"),
+        E::UnknownCluster | E::NoScope(_) => invalid("InvalidOption").on("clusterId"),
         E::NameTaken => conflict("AlreadyExists").on("username"),
         E::AlreadyReplaced | E::ChangedMeanwhile => conflict("Conflict"),
         E::CurrentSession => of(StatusCode::BAD_REQUEST, "ServerError"),
-        E::SettingFixed(_) => ApiError::read_only(error.to_string()),
+        E::SettingFixed(_) | E::ClusterConfigured => ApiError::read_only(error.to_string()),
         E::OwnUser | E::LastAdministrator | E::NotRotatable | E::NotLeased | E::NoMaximum => {
             invalid("InvalidAction")
         }
@@ -166,6 +171,7 @@ fn answer(error: &AuthorityError) -> ApiError {
         E::StoreUnreachable(_) => ApiError::of(StatusCode::SERVICE_UNAVAILABLE),
         E::StoreFailed(_)
         | E::NoRandomness
+        | E::ClusterSealing(_)
         | E::BackupDirectory { .. }
         | E::AdminPassword { .. }
         | E::Password(PasswordError::Unhashable) => ApiError::of(StatusCode::INTERNAL_SERVER_ERROR),

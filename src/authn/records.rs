@@ -134,7 +134,7 @@ impl Records {
             Change::User(id) => {
                 self.users.entry(id.clone()).and_compute_with(async |_| Op::Remove).await;
             }
-            Change::Settings => {}
+            Change::Cluster(_) | Change::Settings => {}
         }
     }
 }

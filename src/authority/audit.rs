@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::{Authority, AuthorityError, Caller};
 use crate::clock;
-use crate::identity::UserId;
+use crate::identity::{ClusterId, UserId};
 use crate::store::{AuditEvent, AuditOutcome, AuditQuery, AuditRecord, Committed, Page, StoreError, Write};
 use crate::token::TokenName;
 
@@ -23,6 +23,7 @@ pub(super) struct Act {
     client: Option<IpAddr>,
     token: Option<TokenName>,
     user: Option<UserId>,
+    cluster: Option<ClusterId>,
 }
 
 /// How many refusals are still stored.
@@ -48,17 +49,17 @@ impl Act {
     /// `caller` does it.
     pub(super) fn by(caller: &Caller, action: &'static str) -> Self {
         let (actor, client) = (Some(caller.id.clone()), Some(caller.client));
-        Self { action, actor, client, token: None, user: None }
+        Self { actor, client, ..Self::of_server(action) }
     }
 
     /// Somebody at this address does it.
     pub(super) fn from(client: IpAddr, action: &'static str) -> Self {
-        Self { action, actor: None, client: Some(client), token: None, user: None }
+        Self { client: Some(client), ..Self::of_server(action) }
     }
 
     /// The server does it by itself.
     pub(super) fn of_server(action: &'static str) -> Self {
-        Self { action, actor: None, client: None, token: None, user: None }
+        Self { action, actor: None, client: None, token: None, user: None, cluster: None }
     }
 
     /// It is known now who does it.
@@ -76,6 +77,11 @@ impl Act {
         Self { user: Some(user.clone()), ..self }
     }
 
+    /// It is done to this cluster, or to a token that is for it alone.
+    pub(super) fn on_cluster(self, cluster: &ClusterId) -> Self {
+        Self { cluster: Some(cluster.clone()), ..self }
+    }
+
     fn event(self, outcome: AuditOutcome, message: String) -> AuditEvent {
         AuditEvent {
             at: clock::now(),
@@ -83,6 +89,7 @@ impl Act {
             actor: self.actor,
             token: self.token,
             user: self.user,
+            cluster: self.cluster,
             client: self.client.map(|address| address.to_string()),
             outcome,
             message: bounded(message),
@@ -197,16 +204,17 @@ impl Meter {
 }
 
 fn log(event: &AuditEvent) {
-    let AuditEvent { action, actor, token, user, client, outcome, message, .. } = event;
+    let AuditEvent { action, actor, token, user, cluster, client, outcome, message, .. } = event;
+    let cluster = cluster.as_ref().map(ClusterId::as_str);
     let (actor, user) = (actor.as_ref().map(UserId::as_str), user.as_ref().map(UserId::as_str));
     let (token, client) = (token.as_ref().map(TokenName::as_str), client.as_deref());
     let (action, outcome) = (action.as_str(), outcome.as_str());
     match event.outcome {
         AuditOutcome::Success => {
-            tracing::info!(target: "audit", action, actor, user, token, client, outcome, "{message}");
+            tracing::info!(target: "audit", action, actor, user, token, cluster, client, outcome, "{message}");
         }
         AuditOutcome::Refused | AuditOutcome::Failure => {
-            tracing::warn!(target: "audit", action, actor, user, token, client, outcome, "{message}");
+            tracing::warn!(target: "audit", action, actor, user, token, cluster, client, outcome, "{message}");
         }
     }
 }

@@ -4,8 +4,9 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::cluster::{ClusterError, GivenError, SealError};
 use crate::setting::{Setting, SettingError};
-use crate::store::{AuditOutcome, StoreError};
+use crate::store::{AuditOutcome, MAX_CLUSTERS, StoreError};
 use crate::token::TokenKind;
 use crate::token::ttl::TtlError;
 use crate::user::PasswordError;
@@ -79,6 +80,33 @@ pub enum AuthorityError {
     /// A value that a setting can't have.
     #[error(transparent)]
     Setting(#[from] SettingError),
+    /// A cluster of the configuration can be changed there alone.
+    #[error("the cluster is one of the server's configuration, and is changed there")]
+    ClusterConfigured,
+    /// Another cluster has the name.
+    #[error("another cluster has this name")]
+    ClusterNameTaken,
+    /// A description of a cluster that can't be one.
+    #[error(transparent)]
+    Cluster(#[from] GivenError),
+    /// What is described can't be used: a file is missing, or certificate and key don't belong together.
+    #[error("{}", with_causes(&**.0))]
+    ClusterUnusable(Box<ClusterError>),
+    /// Credentials are sealed with a key that is gone. A new one would take the place of the one to be put back.
+    #[error("key file {} is missing: put it back, or delete the clusters whose credentials are sealed with it", .0.display())]
+    ClusterKeyMissing(PathBuf),
+    /// A credential can't be sealed.
+    #[error("credential can't be sealed")]
+    ClusterSealing(#[from] SealError),
+    /// A token for a cluster that does not exist.
+    #[error("there is no such cluster")]
+    UnknownCluster,
+    /// As many clusters as can be added.
+    #[error("{MAX_CLUSTERS} clusters are the most that can be added")]
+    TooManyClusters,
+    /// A kind of token that can't be for one cluster alone.
+    #[error("a token of kind {} can't be for one cluster alone", .0.as_str())]
+    NoScope(TokenKind),
     /// There is none, or none that the caller may know of.
     #[error("not found")]
     NotFound,
@@ -177,6 +205,11 @@ impl AuthorityError {
             | Self::HashingIsForGood
             | Self::OverlapTooLong
             | Self::SettingFixed(_)
+            | Self::ClusterConfigured
+            | Self::ClusterUnusable(_)
+            | Self::UnknownCluster
+            | Self::TooManyClusters
+            | Self::NoScope(_)
             | Self::Setting(_)
             | Self::Reserved(_)
             | Self::TooManyGroups
@@ -193,11 +226,15 @@ impl AuthorityError {
             | Self::StoreUnreachable(_)
             | Self::StoreFailed(_)
             | Self::NoRandomness
+            | Self::ClusterKeyMissing(_)
+            | Self::ClusterSealing(_)
             | Self::Password(PasswordError::Unhashable)
             | Self::BackupDirectory { .. }
             | Self::AdminPassword { .. } => Some(AuditOutcome::Failure),
             Self::NotFound
             | Self::NameTaken
+            | Self::ClusterNameTaken
+            | Self::Cluster(_)
             | Self::DescriptionTooLong
             | Self::ChangedMeanwhile
             | Self::FilterMissing
@@ -214,6 +251,8 @@ impl From<StoreError> for AuthorityError {
             StoreError::UnknownUser => Self::CallerGone,
             StoreError::Unreachable(_) => Self::StoreUnreachable(error),
             StoreError::QuotaReached { quota } => Self::QuotaReached(quota),
+            StoreError::UnknownCluster => Self::UnknownCluster,
+            StoreError::TooManyClusters => Self::TooManyClusters,
             StoreError::TtlNotShorter => Self::ChangedMeanwhile,
             StoreError::AlreadyReplaced => Self::AlreadyReplaced,
             StoreError::ForeignMarker => Self::ForeignMarker,
@@ -228,6 +267,12 @@ impl From<StoreError> for AuthorityError {
             | StoreError::Open { .. } => Self::StoreFailed(error),
         }
     }
+}
+
+/// The messages of an error and its causes: a file's name alone does not say what is wrong with it.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 impl From<getrandom::Error> for AuthorityError {

@@ -7,7 +7,7 @@ use super::error::MAX_DESCRIPTION_BYTES;
 use super::rights::check_kind;
 use super::{Authority, AuthorityError, Caller};
 use crate::clock::{self, UnixMillis};
-use crate::identity::UserId;
+use crate::identity::{ClusterId, UserId};
 use crate::setting::Settings;
 use crate::store::{Insertion, StoreError, Write};
 use crate::token::ttl::{self, Clamp, Granted, TtlLimits};
@@ -39,6 +39,8 @@ pub struct NewToken {
     pub description: String,
     /// Whether it ends unless its owner renews its lease, see [`LEASE_MILLIS`].
     pub lease: bool,
+    /// The one cluster it is to be good for; `None` is every one, and our own API.
+    pub cluster: Option<ClusterId>,
 }
 
 /// A token that is about to be made. Whoever makes a plan has made sure that its owner is entitled to it.
@@ -49,6 +51,7 @@ pub(super) struct Plan {
     pub(super) description: String,
     pub(super) granted: Granted,
     pub(super) lease: bool,
+    pub(super) cluster: Option<ClusterId>,
     pub(super) quota: Option<u64>,
     pub(super) created_at: UnixMillis,
 }
@@ -65,7 +68,8 @@ pub(super) enum Place {
 impl Default for NewToken {
     /// An API key of the caller's that lives as long as any may.
     fn default() -> Self {
-        Self { kind: TokenKind::ApiKey, owner: None, ttl: None, description: String::new(), lease: false }
+        let (kind, description) = (TokenKind::ApiKey, String::new());
+        Self { kind, owner: None, ttl: None, description, lease: false, cluster: None }
     }
 }
 
@@ -91,10 +95,14 @@ impl Authority {
         if !for_self && self.store.user(&owner).await?.is_none() {
             return Err(AuthorityError::UnknownOwner);
         }
+        if let Some(cluster) = &new.cluster {
+            check_scoped_kind(new.kind)?;
+            self.check_scope(cluster)?;
+        }
         let settings = self.settings();
         let granted = ttl::grant(new.kind, new.ttl, &limits(&settings))?;
         let plan = Plan::new(new.kind, owner, new.description, granted, &settings)?;
-        self.issue(act, Plan { lease: new.lease, ..plan }, Place::New).await
+        self.issue(act, Plan { lease: new.lease, cluster: new.cluster, ..plan }, Place::New).await
     }
 
     /// Makes what `plan` says.
@@ -117,7 +125,12 @@ impl Authority {
             let insertion = Insertion { record: record.clone(), key: Some(key.clone()), quota: plan.quota };
             let message = plan.describe(&place, &record);
             let (write, subject) = place.write(insertion);
-            match self.commit(write, act.clone().on_token(&subject), message).await {
+            let act = act.clone().on_token(&subject);
+            let act = match &plan.cluster {
+                Some(cluster) => act.on_cluster(cluster),
+                None => act,
+            };
+            match self.commit(write, act, message).await {
                 Ok(committed) if !committed.changed() => return Err(AuthorityError::NotFound),
                 Ok(_) => {
                     let bearer = Bearer { name: record.name.clone(), key };
@@ -143,7 +156,8 @@ impl Plan {
         check_description(&description)?;
         // Sessions end by themselves, and a quota that they could fill would lock a user out of logging in.
         let quota = settings.token_quota().filter(|_| kind != TokenKind::Session).map(u64::from);
-        Ok(Self { kind, owner, description, granted, lease: false, quota, created_at: clock::now() })
+        let created_at = clock::now();
+        Ok(Self { kind, owner, description, granted, lease: false, cluster: None, quota, created_at })
     }
 
     fn record(&self, name: TokenName, key: &TokenKey) -> Result<TokenRecord, AuthorityError> {
@@ -159,6 +173,7 @@ impl Plan {
             last_used: None,
             lease_until: self.lease.then(|| self.created_at.plus(LEASE_MILLIS)),
             replaced_by: None,
+            cluster: self.cluster.clone(),
         })
     }
 
@@ -175,6 +190,9 @@ impl Plan {
         }
         if self.lease {
             message.push_str(", on a lease");
+        }
+        if let Some(cluster) = &self.cluster {
+            let _ = write!(message, ", for cluster {cluster} alone");
         }
         message
     }
@@ -193,6 +211,11 @@ impl Place {
             }
         }
     }
+}
+
+/// Our own metrics are no cluster's.
+fn check_scoped_kind(kind: TokenKind) -> Result<(), AuthorityError> {
+    if kind == TokenKind::Telemetry { Err(AuthorityError::NoScope(kind)) } else { Ok(()) }
 }
 
 /// What the settings say of lifetimes.

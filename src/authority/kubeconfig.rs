@@ -65,7 +65,8 @@ impl Authority {
 fn is_reusable(record: &TokenRecord, caller: &Caller, max: Ttl) -> bool {
     let now = clock::now();
     let fresh = record.expires_at().is_none_or(|end| end.0.saturating_sub(now.0) > record.ttl.0 / 2);
-    let in_use = record.enabled && record.replaced_by.is_none() && !record.is_expired(now);
+    let in_use =
+        record.enabled && record.replaced_by.is_none() && record.cluster.is_none() && !record.is_expired(now);
     let of_caller = record.kind == TokenKind::Kubeconfig && record.user_id == caller.id;
     // One from before the maximum was lowered is not handed out again.
     fresh && in_use && of_caller && !ttl::is_longer(record.ttl, max)

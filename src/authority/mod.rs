@@ -1,4 +1,4 @@
-//! Every rule by which tokens, users and settings are made, changed and unmade. The API calls this and nothing below it.
+//! Every rule by which tokens, users, clusters and settings are made, changed and unmade. The API calls this and nothing below it.
 //!
 //! A caller's rights are read from the store for each act, not believed from when the request was authenticated: an
 //! administrator who was demoted a moment ago is none. Each act, and each refusal, is one event of the audit log.
@@ -6,6 +6,7 @@
 mod audit;
 mod bootstrap;
 mod bulk;
+mod clusters;
 mod error;
 mod features;
 mod housekeeping;
@@ -33,6 +34,7 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::Semaphore;
 
 pub use bulk::Bulk;
+pub use clusters::{ClusterChange, NewCluster, SETTLING};
 pub use error::AuthorityError;
 pub use issue::{Issued, LEASE_MILLIS, NewToken};
 pub use login::{Login, LoginPurpose};
@@ -40,6 +42,7 @@ pub use rotation::Rotation;
 pub use tokens::TokenChange;
 pub use users::{NewUser, UserChange};
 
+use crate::cluster::Registry;
 use crate::identity::{UserId, Username};
 use crate::setting::{LiveSettings, Values};
 use crate::store::Store;
@@ -75,6 +78,8 @@ pub struct Policy {
     pub configured: Values,
     /// Where backups are written, outside of the data directory; made when it is needed.
     pub backup_dir: PathBuf,
+    /// The clusters there are. They follow changes for as long as somebody keeps the registry current.
+    pub clusters: Registry,
 }
 
 /// Who asks, as the gate has authenticated it.

@@ -58,7 +58,10 @@ impl Authority {
         let granted = ttl::grant(old.kind, rotation.ttl, &limits(&settings))?;
         let description = rotation.description.unwrap_or(old.description);
         let act = act.clone().on_user(&old.user_id);
-        let plan = Plan { lease, ..Plan::new(old.kind, old.user_id, description, granted, &settings)? };
+        // What comes after it is good for no more than it is.
+        let cluster = old.cluster;
+        let plan =
+            Plan { lease, cluster, ..Plan::new(old.kind, old.user_id, description, granted, &settings)? };
         let overlap = u64::try_from(rotation.overlap.as_millis()).unwrap_or(u64::MAX);
         // Without an overlap the old one has ended when its successor is counted, so a quota never stands in the way.
         self.issue(&act, plan, Place::SuccessorOf(old.name, now.plus(overlap))).await

@@ -8,6 +8,7 @@ use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::{Authority, AuthorityError, Caller, Issued, Login, LoginPurpose, Policy};
+use crate::cluster::{Keeping, KeyFile, Registry};
 use crate::identity::UserId;
 use crate::secret::Secret;
 use crate::setting::{Setting, Values};
@@ -23,6 +24,7 @@ pub(crate) const PASSWORD: &str = "correct horse battery";
 pub(crate) struct House {
     pub(crate) authority: Arc<Authority>,
     pub(crate) store: Store,
+    pub(crate) clusters: Registry,
     pub(crate) root: Caller,
     pub(crate) alice: Caller,
     pub(crate) dir: TempDir,
@@ -39,11 +41,14 @@ impl House {
     pub(crate) async fn with_hashing(hashing: Option<bool>) -> Self {
         let (dir, backups) = (TempDir::new(), TempDir::new());
         let store = Store::open(dir.path(), hashing).unwrap();
-        let policy = Policy { backup_dir: backups.path().join("new"), ..policy() };
+        let key_file = KeyFile::new(dir.path().join("cluster.key"));
+        let clusters = Registry::new(Keeping { key_file, files_dir: None });
+        let policy =
+            Policy { backup_dir: backups.path().join("new"), clusters: clusters.clone(), ..policy() };
         let authority = open(&store, policy).await;
         let root = admit(&store, user("root", true)).await;
         let alice = admit(&store, user("alice", false)).await;
-        Self { authority, store, root, alice, dir, backups }
+        Self { authority, store, clusters, root, alice, dir, backups }
     }
 
     /// Another user, with [`PASSWORD`].
@@ -51,6 +56,11 @@ impl House {
         let password = NewPassword::new(Secret::new(PASSWORD), 12).unwrap();
         let password = Some(PasswordHash::of(&password).unwrap());
         admit(&self.store, UserRecord { password, ..user(name, admin) }).await
+    }
+
+    /// The registry has what is stored now.
+    pub(crate) async fn keep_clusters(&self) {
+        self.clusters.replace_stored(self.store.clusters().await.unwrap());
     }
 
     pub(crate) async fn token_of(&self, owner: &UserId) -> TokenRecord {

@@ -1,6 +1,7 @@
 //! The authority's rules, on a real store.
 
 mod bulk;
+mod clusters;
 mod events;
 mod features;
 mod housekeeping;

@@ -46,6 +46,11 @@ impl Endpoint {
             path_prefix: url.path().trim_end_matches('/').to_owned(),
         })
     }
+
+    /// The address as it was given, but for the name in the certificate.
+    pub(super) fn url(&self) -> Option<Uri> {
+        format!("https://{}{}", self.authority, self.path_prefix).parse().ok()
+    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,8 @@ use std::time::Duration;
 use kube::client::AuthError;
 use kube::config::KubeconfigError;
 
+use super::seal::SealError;
+
 /// Why a cluster can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ClusterError {
@@ -44,6 +46,15 @@ pub enum ClusterError {
     /// A file that the kubeconfig names can't be read.
     #[error("can't read {0}")]
     File(String, #[source] std::io::Error),
+    /// A file was named by the API, and the operator allows none.
+    #[error("files can't be named here: the operator has set no clusterFilesDir")]
+    FilesNotAllowed,
+    /// A file was named by the API that is not where the operator allows it.
+    #[error("{0} is not a file below {1} (clusterFilesDir)")]
+    FileOutside(String, String),
+    /// Our credential is sealed and can't be opened.
+    #[error(transparent)]
+    Sealed(#[from] SealError),
     /// Certificates or keys can't be used.
     #[error("certificate authority or client certificate can't be used: {0}")]
     Tls(String),

@@ -1,12 +1,18 @@
 //! A cluster behind us: where its apiserver is, how we know that it is the one, and our own credential there. All of it
-//! is read from a kubeconfig or from a pod's environment, and read again while we run.
+//! is read from a kubeconfig, from a pod's environment or from the cluster's record, and read again while we run. The
+//! [`Registry`] has all of them, by id.
 
 mod ask;
 mod check;
 mod credential;
 mod endpoint;
 mod error;
+mod given;
+mod record;
+mod recorded;
 mod refresh;
+mod registry;
+mod seal;
 mod source;
 
 use std::sync::Arc;
@@ -20,13 +26,22 @@ use tokio::time::timeout;
 pub use ask::AskError;
 pub use endpoint::Endpoint;
 pub use error::ClusterError;
+pub use given::{CheckedReach, GivenCredential, GivenError, GivenReach};
+pub use record::{CertificateAuthority, ClusterRecord, Credential, Reach, Sealed, SealedKind};
+pub use recorded::Keeping;
+pub use registry::{Change, Member, Members, Origin, Registry, State};
+pub use seal::{KeyFile, SealError};
+
+pub use crate::config::ServiceAccountMode;
+pub use crate::identity::{Access, ClusterId};
 
 use crate::config::ClusterSource;
 use crate::kube::{Attributes, ReviewedToken, Subject};
 use crate::secret::Secret;
 use ask::Asker;
+use recorded::Recorded;
 use refresh::{Published, Refresher, blocking};
-use source::Source;
+use source::{Snapshot, Source};
 
 /// The longest that a start waits for the credential.
 const LOAD_LIMIT: Duration = Duration::from_mins(1);
@@ -44,20 +59,30 @@ impl Cluster {
     /// Reads the access to a cluster and starts to keep it current on the runtime that this is called on, where questions
     /// to the apiserver are asked as well. No word is spoken with it yet: that is [`check`](Self::check).
     pub async fn load(id: &str, source: &ClusterSource) -> Result<Arc<Self>, ClusterError> {
-        timeout(LOAD_LIMIT, Self::load_patiently(id, source))
-            .await
-            .unwrap_or(Err(ClusterError::CredentialTimeout(LOAD_LIMIT)))
+        let wanted = source.clone();
+        Self::load_from(id.into(), move || Source::find(&wanted)).await
     }
 
-    async fn load_patiently(id: &str, source: &ClusterSource) -> Result<Arc<Self>, ClusterError> {
-        let wanted = source.clone();
-        let (source, snapshot) = blocking(move || Source::find(&wanted)).await?;
-        let config = &snapshot.config;
-        let endpoint = Endpoint::new(&config.cluster_url, config.tls_server_name.as_deref())?;
-        let (refresher, published) = Refresher::start(source, snapshot).await?;
-        let refreshing = tokio::spawn(refresher.run(Arc::clone(&published))).abort_handle();
-        let asker = Asker::new(endpoint.clone(), Arc::clone(&published));
-        Ok(Arc::new(Self { id: id.into(), endpoint, published, asker, refreshing }))
+    /// The same for a cluster of which there is a record.
+    async fn load_recorded(record: Arc<Recorded>, id: &ClusterId) -> Result<Arc<Self>, ClusterError> {
+        let find = move || Ok((Source::Recorded(Arc::clone(&record)), record.read()?));
+        Self::load_from(Arc::clone(id.shared()), find).await
+    }
+
+    async fn load_from(
+        id: Arc<str>,
+        find: impl FnOnce() -> Result<(Source, Snapshot), ClusterError> + Send + 'static,
+    ) -> Result<Arc<Self>, ClusterError> {
+        let loaded = timeout(LOAD_LIMIT, async {
+            let (source, snapshot) = blocking(find).await?;
+            let config = &snapshot.config;
+            let endpoint = Endpoint::new(&config.cluster_url, config.tls_server_name.as_deref())?;
+            let (refresher, published) = Refresher::start(source, snapshot).await?;
+            let refreshing = tokio::spawn(refresher.run(Arc::clone(&published))).abort_handle();
+            let asker = Asker::new(endpoint.clone(), Arc::clone(&published));
+            Ok(Arc::new(Self { id, endpoint, published, asker, refreshing }))
+        });
+        loaded.await.unwrap_or(Err(ClusterError::CredentialTimeout(LOAD_LIMIT)))
     }
 
     /// The name by which clients and logs call it.

@@ -2,6 +2,7 @@
 //! rotated tokens and certificates are seen; the files it names are read into the snapshot.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -10,15 +11,18 @@ use kube::config::{AuthInfo, ExecInteractiveMode, KubeConfigOptions, Kubeconfig,
 use tokio::runtime::Handle;
 
 use super::error::{ClusterError, kubeconfig_reason};
+use super::recorded::Recorded;
 use crate::config::ClusterSource;
 
-/// Which of the three places was found to have the access; later readings stay with it.
+/// Which of the places was found to have the access; later readings stay with it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Source {
     /// The environment and files that Kubernetes gives a pod.
     InCluster,
     /// A kubeconfig; without a path the one of `KUBECONFIG` or the home directory.
     Kubeconfig { path: Option<PathBuf>, context: Option<String> },
+    /// A record.
+    Recorded(Arc<Recorded>),
 }
 
 /// The access as it was at one time. Everything that can change is in it by value.
@@ -62,12 +66,13 @@ impl Source {
                 Snapshot::of(config)
             }
             Self::Kubeconfig { path, context } => read_kubeconfig(path.as_deref(), context.as_deref()),
+            Self::Recorded(record) => record.read(),
         }
     }
 }
 
 impl Snapshot {
-    fn of(mut config: Config) -> Result<Self, ClusterError> {
+    pub(super) fn of(mut config: Config) -> Result<Self, ClusterError> {
         refuse_unsafe(&config)?;
         // Our own reading replaces the library's: its verifier would read this file in the middle of a handshake.
         config.root_cert_file = None;
@@ -88,7 +93,7 @@ impl Snapshot {
     }
 }
 
-fn read_kubeconfig(path: Option<&Path>, context: Option<&str>) -> Result<Snapshot, ClusterError> {
+pub(super) fn read_kubeconfig(path: Option<&Path>, context: Option<&str>) -> Result<Snapshot, ClusterError> {
     let file = path.map_or("of this environment".to_owned(), |path| path.display().to_string());
     let wrong = |error: KubeconfigError| ClusterError::Kubeconfig {
         file: file.clone(),

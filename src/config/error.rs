@@ -55,6 +55,16 @@ pub enum ConfigError {
         /// What the key takes.
         expected: String,
     },
+    /// A cluster of the list that can't be one.
+    #[error("{place} ({origin}): {reason}")]
+    Cluster {
+        /// Which of them.
+        place: String,
+        /// Where the list was written.
+        origin: Origin,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A key without a value and without a default on this machine.
     #[error("{key}: has no default here, set it ({environment}): {help}")]
     Missing {

@@ -12,6 +12,8 @@ use super::{API_VERSION, KEYS, KIND};
 #[derive(Debug, Default)]
 pub(super) struct Parsed {
     pub(super) values: Vec<(&'static str, Given)>,
+    /// The list of clusters, the one thing in a file that is more than a value.
+    pub(super) clusters: Option<Value>,
     pub(super) errors: Vec<ConfigError>,
 }
 
@@ -26,6 +28,7 @@ pub(super) fn parse(file: &ConfigFile) -> Parsed {
                     parsed.errors.push(ConfigError::Header { field, expected, path });
                 }
             }
+            parsed.clusters = fields.remove(CLUSTERS).filter(|list| !list.is_null());
             for (name, value) in fields {
                 parsed.flatten(file, segment(&name), value);
             }
@@ -76,6 +79,9 @@ impl Parsed {
 fn segment(name: &str) -> String {
     if name.contains('.') { format!("{name:?}") } else { name.to_owned() }
 }
+
+/// The key of the list of clusters.
+pub(super) const CLUSTERS: &str = "clusters";
 
 fn origin(file: &ConfigFile) -> Origin {
     Origin::File(file.path.clone())

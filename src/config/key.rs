@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::source::Host;
 use super::value::Expected;
 use super::{Config, TlsFiles};
+use crate::identity::{Group, Username};
 
 /// One key: where it can be set, what it takes, and how it reaches [`Config`].
 #[derive(Debug)]
@@ -73,6 +74,8 @@ pub enum Given {
 pub(super) struct Draft {
     pub(super) config: Config,
     pub(super) tls: TlsFiles,
+    pub(super) allowed_users: Option<Vec<Username>>,
+    pub(super) allowed_groups: Option<Vec<Group>>,
 }
 
 impl Kind {

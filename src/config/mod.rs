@@ -4,6 +4,8 @@
 //! tests are all read from it. A flag beats the environment, the environment beats the file, the file beats the
 //! default. All mistakes are reported at once, and a key nobody knows is a mistake. No key holds a secret.
 
+mod cluster_keys;
+mod clusters;
 mod error;
 mod file;
 mod key;
@@ -19,6 +21,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use clusters::{ClusterRules, ConfiguredCluster, CredentialFiles, ServiceAccountMode};
 pub use error::{ConfigError, ConfigErrors};
 pub use key::{DefaultValue, Given, Key, Kind};
 pub use resolution::{Resolution, Value};
@@ -55,6 +58,14 @@ pub struct Config {
     pub server_names: Vec<String>,
     /// Where the Kubernetes cluster behind us is found.
     pub cluster: ClusterSource,
+    /// What holds for that cluster beside where it is.
+    pub cluster_rules: ClusterRules,
+    /// Further clusters.
+    pub clusters: Vec<ConfiguredCluster>,
+    /// The file with the key for credentials of clusters that are added by value.
+    pub cluster_key_file: PathBuf,
+    /// The directory below which clusters that are added may name files; `None`: they may name none.
+    pub cluster_files_dir: Option<PathBuf>,
     /// Exactly these user and group names that begin with `system:` may be given to users.
     pub allowed_system_identities: Vec<String>,
     /// Threads that serve clients.
@@ -155,6 +166,10 @@ impl Config {
             tls: None,
             server_names: Vec::new(),
             cluster: ClusterSource::default(),
+            cluster_rules: ClusterRules::default(),
+            clusters: Vec::new(),
+            cluster_key_file: PathBuf::new(),
+            cluster_files_dir: None,
             allowed_system_identities: Vec::new(),
             workers: 1,
             limits: Limits::default(),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
+use super::clusters;
 use super::error::{ConfigError, ConfigErrors};
 use super::file;
 use super::key::{DefaultValue, Draft, Given, Key, Kind};
@@ -18,6 +19,8 @@ pub struct Resolution {
     pub config: Config,
     /// One entry a key, in the table's order.
     pub values: Vec<Value>,
+    /// The list of clusters as the file has it, and where.
+    clusters: Option<(serde_json::Value, Origin)>,
 }
 
 /// One key's value and its source.
@@ -35,12 +38,15 @@ impl Resolution {
     /// Takes each key from its strongest source and checks everything.
     pub fn of(sources: &Sources) -> Result<Self, ConfigErrors> {
         let parsed = sources.file.as_ref().map(file::parse).unwrap_or_default();
+        let clusters = parsed.clusters.zip(sources.file.as_ref().map(|file| Origin::File(file.path.clone())));
         let mut errors = parsed.errors;
         errors.extend(near_misses(&sources.environment));
         let in_file: BTreeMap<_, _> = parsed.values.into_iter().collect();
         let mut draft = Draft {
             config: Config::blank(),
             tls: TlsFiles { certificate: PathBuf::new(), key: PathBuf::new() },
+            allowed_users: None,
+            allowed_groups: None,
         };
         let mut values = Vec::with_capacity(KEYS.len());
         for key in KEYS {
@@ -53,8 +59,11 @@ impl Resolution {
         }
         let mut config = finish(draft, &mut errors);
         config.settings = settings::of(&sources.environment, &mut errors);
+        if let Some((list, origin)) = &clusters {
+            config.clusters = clusters::parse(list, origin, &mut errors);
+        }
         ConfigErrors::check(errors)?;
-        Ok(Self { config, values })
+        Ok(Self { config, values, clusters })
     }
 
     /// The configuration as a file that would give it, with the source of each value in a comment.
@@ -74,6 +83,10 @@ impl Resolution {
                 }
                 None => format!("{indent}{name}:  # not set"),
             });
+        }
+        if let Some((list, origin)) = &self.clusters {
+            // JSON is YAML, and keeps whatever is in it.
+            lines.push(format!("{}: {list}  # {origin}", file::CLUSTERS));
         }
         lines.extend(settings::describe(&self.config.settings));
         lines.push(String::new());
@@ -139,7 +152,8 @@ fn missing(key: &'static Key) -> Option<ConfigError> {
 
 /// The rules that look at two keys.
 fn finish(draft: Draft, errors: &mut Vec<ConfigError>) -> Config {
-    let Draft { mut config, tls } = draft;
+    let Draft { mut config, tls, allowed_users, allowed_groups } = draft;
+    config.cluster_rules.access = clusters::access(allowed_users, allowed_groups);
     let unset = |path: &PathBuf| path.as_os_str().is_empty();
     match (unset(&tls.certificate), unset(&tls.key)) {
         (false, false) => config.tls = Some(tls),
@@ -166,6 +180,9 @@ fn finish(draft: Draft, errors: &mut Vec<ConfigError>) -> Config {
             keys: "backupDir, dataDir",
             reason: "backups must be outside the data directory: who loses it must not lose them too",
         });
+    }
+    if unset(&config.cluster_key_file) {
+        config.cluster_key_file = config.data_dir.join("cluster.key");
     }
     config
 }

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::cluster_keys;
 use super::key::{DefaultValue, Given, Key, Kind};
 use super::source::Host;
 use super::value::{
     Expected, address, boolean, bounded_duration, choice, count, count_usize, log_format, origin, path,
-    server_names, size, system_identities, text,
+    server_names, size, system_identities,
 };
 
 /// All keys in the order in which documentation shows them: those without a section first, then section by section.
@@ -80,6 +81,8 @@ pub const KEYS: &[Key] = &[
         help: "Threads that serve clients",
         set: |draft, given| count_usize(given, 1024).map(|value| draft.config.workers = value),
     },
+    cluster_keys::KEY_FILE,
+    cluster_keys::FILES_DIR,
     Key {
         path: "tls.certificate",
         environment: "PORTCULLIS_TLS_CERTIFICATE",
@@ -107,26 +110,11 @@ pub const KEYS: &[Key] = &[
         help: "Further host names and addresses for the self-made certificate",
         set: |draft, given| server_names(given).map(|value| draft.config.server_names = value),
     },
-    Key {
-        path: "cluster.kubeconfig",
-        environment: "PORTCULLIS_CLUSTER_KUBECONFIG",
-        flag: Some("kubeconfig"),
-        kind: Kind::Path,
-        default: DefaultValue::Unset,
-        help: "Kubeconfig of the cluster; unset: in-cluster environment, else the usual kubeconfig",
-        set: |draft, given| path(given).map(|value| draft.config.cluster.kubeconfig = Some(value)),
-    },
-    Key {
-        path: "cluster.context",
-        environment: "PORTCULLIS_CLUSTER_CONTEXT",
-        flag: Some("context"),
-        kind: Kind::Text,
-        default: DefaultValue::Unset,
-        help: "Context of the kubeconfig; unset: its current one",
-        set: |draft, given| {
-            text(given, "the name of a context").map(|value| draft.config.cluster.context = Some(value))
-        },
-    },
+    cluster_keys::KUBECONFIG,
+    cluster_keys::CONTEXT,
+    cluster_keys::SERVICE_ACCOUNTS,
+    cluster_keys::ALLOWED_USERS,
+    cluster_keys::ALLOWED_GROUPS,
     Key {
         path: "users.allowedSystemIdentities",
         environment: "PORTCULLIS_USERS_ALLOWED_SYSTEM_IDENTITIES",

@@ -13,9 +13,11 @@ fn examples(key: &Key) -> (&'static str, &'static str) {
         (Kind::Path, _) => ("/etc/portcullis/x", ""),
         (Kind::Text, "log.format") => ("text", "xml"),
         (Kind::Text, "log.level") => ("debug", "loud"),
+        (Kind::Text, "cluster.serviceAccounts") => ("deny", "maybe"),
         (Kind::Text, _) => ("staging", " "),
         (Kind::Url, _) => ("https://gate.example.org", "gate.example.org"),
         (Kind::List, "tls.serverNames") => ("gate.example.org,10.0.0.1", "a b"),
+        (Kind::List, "cluster.allowedUsers" | "cluster.allowedGroups") => ("alice,bob", "a\tb"),
         (Kind::List, _) => ("system:masters,system:node:a", "masters"),
         (Kind::Count, _) => ("77", "0"),
         (Kind::Duration, _) => ("77s", "77"),
@@ -82,7 +84,9 @@ fn names_follow_from_the_path_and_are_unique() {
             }
         }
         assert_eq!(key.environment, snake);
-        assert!(!snake.ends_with("_PORT") && !snake.contains("_SERVICE_"), "Kubernetes sets {snake} in pods");
+        let is_set_in_pods = snake.ends_with("_PORT")
+            || ["_SERVICE_HOST", "_SERVICE_PORT"].into_iter().any(|part| snake.contains(part));
+        assert!(!is_set_in_pods, "Kubernetes sets {snake} in pods");
         assert!(!key.help.is_empty() && !key.help.ends_with('.'));
         let flag = key.flag.map(|flag| format!("--{flag}"));
         for name in [Some(key.path.to_owned()), Some(key.environment.to_owned()), flag].into_iter().flatten()
@@ -258,7 +262,10 @@ fn clients_cannot_be_given_the_admin_listener() {
 
 #[test]
 fn what_check_config_prints_is_a_configuration_that_gives_the_same() {
-    let mut sources = with_file(sources(), "log: {level: debug}\ntls: {serverNames: [gate, 10.0.0.1]}");
+    let mut sources = with_file(
+        sources(),
+        "log: {level: debug}\ntls: {serverNames: [gate, 10.0.0.1]}\nclusters: [{id: prod, kubeconfig: '/a # b'}]",
+    );
     sources.environment.insert("PORTCULLIS_CLUSTER_CONTEXT".into(), "a: \"b\" # c".into());
     sources
         .environment

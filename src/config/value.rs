@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::LogFormat;
 use super::key::Given;
-use crate::identity::{Group, RESERVED_PREFIX};
+use crate::identity::{Group, IdentityError, RESERVED_PREFIX, Username};
 use crate::setting::{Setting, SettingError};
 
 /// What a value should have been: the second half of "expected …".
@@ -135,6 +135,21 @@ pub(super) fn system_identities(given: &Given) -> Result<Vec<String>, Expected> 
         }
     }
     Ok(names)
+}
+
+/// Names of users.
+pub(super) fn users(given: &Given) -> Result<Vec<Username>, Expected> {
+    names(given, |text| Username::try_from(text))
+}
+
+/// Names of groups.
+pub(super) fn groups(given: &Given) -> Result<Vec<Group>, Expected> {
+    names(given, |text| Group::try_from(text))
+}
+
+fn names<N>(given: &Given, parse: fn(&str) -> Result<N, IdentityError>) -> Result<Vec<N>, Expected> {
+    let names = many(given).iter().map(|name| parse(name)).collect::<Result<_, _>>();
+    names.map_err(|error| Expected(format!("a list of names, but a {error}")))
 }
 
 fn one(given: &Given) -> Result<&str, Expected> {

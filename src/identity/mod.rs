@@ -1,5 +1,7 @@
 //! Who a request runs as, in types that can't hold what the apiserver would misread.
 
+mod access;
+mod cluster_id;
 mod user_id;
 mod user_info;
 
@@ -7,6 +9,8 @@ use std::fmt;
 
 use http::HeaderValue;
 
+pub use access::Access;
+pub use cluster_id::{ClusterId, ClusterIdError};
 pub use user_id::{UserId, UserIdError};
 pub use user_info::{ExtraKey, UserInfo, header_value};
 

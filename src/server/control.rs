@@ -8,6 +8,7 @@ use tokio::task::JoinHandle;
 use super::ServeError;
 use crate::api::Info;
 use crate::authority::{Authority, Policy};
+use crate::cluster::Registry;
 use crate::config::Config;
 use crate::setting::{Setting, Values};
 use crate::store::Store;
@@ -18,6 +19,7 @@ pub(super) fn start_authority(
     config: &Config,
     store: &Store,
     info: &Info,
+    clusters: &Registry,
 ) -> Result<(Arc<Authority>, JoinHandle<()>), ServeError> {
     let ca = info.certificate_authority.clone().unwrap_or_default();
     let policy = Policy {
@@ -28,6 +30,7 @@ pub(super) fn start_authority(
             (Setting::CaCertificates, ca),
         ]),
         backup_dir: config.backup_dir.clone(),
+        clusters: clusters.clone(),
     };
     // Subscribed before the settings are read, so that no change falls in between.
     let feed = store.subscribe();

@@ -4,6 +4,7 @@ mod activity;
 mod admin;
 mod bookkeeping;
 mod client_io;
+mod clusters;
 mod connection;
 mod control;
 mod dispatch;
@@ -114,6 +115,7 @@ fn run(control: &Runtime, config: &Arc<Config>, telemetry: &Arc<Telemetry>) -> R
     let records = Records::new(store.clone(), config.limits.token_cache_entries, Arc::clone(telemetry));
     let records_feed = control.spawn(records.clone().follow(store.subscribe()));
     let cluster = control.block_on(Cluster::load(DEFAULT_CLUSTER, &config.cluster))?;
+    let (clusters, clusters_feed) = clusters::start(control, config, &store, &cluster)?;
     let identity = ServerIdentity::load(config)?;
     let server_config = tls::server_config(Arc::clone(&identity))?;
     control.spawn(identity.follow(Arc::clone(config)));
@@ -121,7 +123,7 @@ fn run(control: &Runtime, config: &Arc<Config>, telemetry: &Arc<Telemetry>) -> R
     let (listeners, admin) = control.block_on(endpoints::bind(config))?;
     let endpoints = Endpoints::of(&listeners, &admin)?;
     let info = endpoints.api_info(config, DEFAULT_CLUSTER)?;
-    let (authority, settings_feed) = control::start_authority(control, config, &store, &info)?;
+    let (authority, settings_feed) = control::start_authority(control, config, &store, &info, &clusters)?;
     let bookkeeping = Bookkeeping::start(control, &records, &store, &authority, telemetry);
     let readiness = Readiness::new();
     control.spawn(Arc::clone(&readiness).watch(store, Arc::clone(&cluster)));
@@ -142,7 +144,7 @@ fn run(control: &Runtime, config: &Arc<Config>, telemetry: &Arc<Telemetry>) -> R
     endpoints.publish(&config.data_dir)?;
     tracing::info!(listen = %endpoints.listen, admin = %endpoints.admin, "serving");
 
-    let feeds = [records_feed, settings_feed];
+    let feeds = [records_feed, settings_feed, clusters_feed];
     let outcome = control.block_on(wait_for_end(&mut signals, feeds, &mut workers.ended));
     readiness.drain();
     control.block_on(workers.drain(&mut signals, config.limits.drain_timeout));
@@ -153,13 +155,14 @@ fn run(control: &Runtime, config: &Arc<Config>, telemetry: &Arc<Telemetry>) -> R
 /// Waits for a signal to stop, or for a feed of changes or a worker to end, which they must not.
 async fn wait_for_end(
     signals: &mut StopSignals,
-    [records_feed, settings_feed]: [JoinHandle<()>; 2],
+    [records_feed, settings_feed, clusters_feed]: [JoinHandle<()>; 3],
     worker_ended: &mut mpsc::Receiver<()>,
 ) -> Result<(), ServeError> {
     tokio::select! {
         () = signals.next() => Ok(()),
         _ = records_feed => Err(ServeError::PartEnded("the feed of changes")),
         _ = settings_feed => Err(ServeError::PartEnded("the feed of settings")),
+        _ = clusters_feed => Err(ServeError::PartEnded("the feed of clusters")),
         _ = worker_ended.recv() => Err(ServeError::PartEnded("a worker")),
     }
 }

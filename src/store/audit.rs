@@ -7,7 +7,7 @@ use super::page::{Conditions, Marker, Order, Page, Selection};
 use super::rows::Columns;
 use super::{StoreError, integer};
 use crate::clock::UnixMillis;
-use crate::identity::UserId;
+use crate::identity::{ClusterId, UserId};
 use crate::token::TokenName;
 
 /// Something that was done or refused.
@@ -23,6 +23,8 @@ pub struct AuditEvent {
     pub token: Option<TokenName>,
     /// The user it was done to.
     pub user: Option<UserId>,
+    /// The cluster it was done to, or that a token is for.
+    pub cluster: Option<ClusterId>,
     /// The address it was asked for from.
     pub client: Option<String>,
     /// How it ended.
@@ -62,6 +64,8 @@ pub struct AuditFilter {
     pub user: Option<UserId>,
     /// What was done to this token.
     pub token: Option<TokenName>,
+    /// What was done to this cluster.
+    pub cluster: Option<ClusterId>,
     /// Events of this moment and later.
     pub since: Option<UnixMillis>,
 }
@@ -118,11 +122,14 @@ impl AuditQuery {
         if let Some(token) = &self.filter.token {
             conditions.add("token = ?", token.as_str().to_owned());
         }
+        if let Some(cluster) = &self.filter.cluster {
+            conditions.add("cluster = ?", cluster.as_str().to_owned());
+        }
         if let Some(since) = self.filter.since {
             conditions.add("at >= ?", integer(since.0));
         }
         let selection = Selection {
-            columns: "id, at, action, actor, token, user, client, outcome, message",
+            columns: "id, at, action, actor, token, user, client, outcome, message, cluster",
             table: "audit_events",
             conditions,
             order: Order { name: "audit", columns: &["id"], descending: self.descending },
@@ -137,8 +144,8 @@ impl AuditQuery {
 pub(super) fn record(connection: &Connection, event: &AuditEvent) -> Result<(), StoreError> {
     connection
         .prepare_cached(
-            "INSERT INTO audit_events (at, action, actor, token, user, client, outcome, message)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            "INSERT INTO audit_events (at, action, actor, token, user, client, outcome, message, cluster)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
         )?
         .execute(params![
             integer(event.at.0),
@@ -149,6 +156,7 @@ pub(super) fn record(connection: &Connection, event: &AuditEvent) -> Result<(), 
             event.client,
             event.outcome.as_str(),
             event.message,
+            event.cluster.as_ref().map(ClusterId::as_str),
         ])?;
     Ok(())
 }
@@ -172,6 +180,7 @@ fn read(row: &Row<'_>) -> Result<AuditRecord, StoreError> {
         client: columns.value(6, "client")?,
         outcome: columns.parsed(7, "outcome", AuditOutcome::from_text)?,
         message: columns.value(8, "message")?,
+        cluster: columns.parsed_if_any(9, "cluster", |text| ClusterId::try_from(text).ok())?,
     };
     Ok(AuditRecord { id: columns.millis(0, "id")?, event })
 }

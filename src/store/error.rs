@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::backup::BackupError;
+use super::clusters::MAX_CLUSTERS;
 
 /// Why the store did not do what it was asked.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -27,6 +28,12 @@ pub enum StoreError {
         /// How many that are.
         quota: u64,
     },
+    /// A token is for a cluster that does not exist (any more).
+    #[error("there is no such cluster")]
+    UnknownCluster,
+    /// There are as many clusters as can be added.
+    #[error("there are {MAX_CLUSTERS} clusters, which is the most that can be added")]
+    TooManyClusters,
     /// A token's life can be made shorter only.
     #[error("token would live longer than it does")]
     TtlNotShorter,

@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::StoreError;
 use super::effect::{Committed, Effect};
-use crate::identity::UserId;
+use crate::identity::{ClusterId, UserId};
 use crate::token::TokenName;
 
 /// Something about a record changed (made, changed, deleted): forget what you know of it.
@@ -17,6 +17,8 @@ pub enum Change {
     Token(TokenName),
     /// The user of this id.
     User(UserId),
+    /// The cluster of this id, of those that were added.
+    Cluster(ClusterId),
     /// Some setting.
     Settings,
 }

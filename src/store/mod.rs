@@ -1,4 +1,4 @@
-//! Where tokens, users, settings and the audit log are kept: an embedded SQLite database, and the feed of its changes.
+//! Where tokens, users, clusters, settings and the audit log are kept: an embedded SQLite database, and the feed of its changes.
 //!
 //! Promises: a write that was acknowledged is on disk, and every subscriber of the feed has applied it. A read gives
 //! what was committed before it began, or an error within [`READ_TIMEOUT`] (a list: five times that); never "there is
@@ -7,6 +7,7 @@
 
 mod audit;
 mod backup;
+mod clusters;
 mod effect;
 mod error;
 mod feed;
@@ -38,6 +39,7 @@ use tokio::time::timeout;
 
 pub use audit::{AuditEvent, AuditFilter, AuditOutcome, AuditQuery, AuditRecord};
 pub use backup::{BackupError, Progress, backup};
+pub use clusters::{ClusterUpdate, MAX_CLUSTERS};
 pub use effect::Committed;
 pub use error::{Outage, StoreError};
 pub use feed::{Change, ChangeFeed, Delivery};
@@ -50,7 +52,8 @@ pub use tokens::{Bulk, Insertion, MAX_BULK, TokenUpdate, Usage};
 pub use users::{Revoke, UserUpdate};
 pub use write::Write;
 
-use crate::identity::{UserId, Username};
+use crate::cluster::ClusterRecord;
+use crate::identity::{ClusterId, UserId, Username};
 use crate::token::{TokenKind, TokenName, TokenRecord};
 use crate::user::UserRecord;
 use feed::Feeds;
@@ -141,6 +144,17 @@ impl Store {
     /// Whether there is any user at all, corrupt rows counted.
     pub async fn has_users(&self) -> Result<bool, StoreError> {
         self.read(rows::has_users).await
+    }
+
+    /// The cluster of this id, of those that were added.
+    pub async fn cluster(&self, id: &ClusterId) -> Result<Option<ClusterRecord>, StoreError> {
+        let id = id.clone();
+        self.read(move |connection| clusters::one(connection, &id)).await
+    }
+
+    /// All clusters that were added, by id.
+    pub async fn clusters(&self) -> Result<Vec<ClusterRecord>, StoreError> {
+        self.list(clusters::all).await
     }
 
     /// The settings that were set, by name.

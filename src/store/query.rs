@@ -6,7 +6,7 @@ use rusqlite::types::Value;
 use super::page::{Conditions, Marker, Order, Page, Selection};
 use super::{StoreError, integer, rows};
 use crate::clock::{self, UnixMillis};
-use crate::identity::{UserId, Username};
+use crate::identity::{ClusterId, UserId, Username};
 use crate::token::{TokenKind, TokenName, TokenRecord, Ttl};
 use crate::user::UserRecord;
 
@@ -29,6 +29,8 @@ pub struct TokenFilter {
     pub exceeds: Option<Ttl>,
     /// Tokens that have this in their name.
     pub name_contains: Option<String>,
+    /// Tokens that are good for this cluster alone.
+    pub cluster: Option<ClusterId>,
     /// Every token but this, such as the caller's own.
     pub except: Option<TokenName>,
 }
@@ -151,6 +153,9 @@ impl TokenFilter {
         }
         if let Some(part) = &self.name_contains {
             conditions.add("instr(name, ?) > 0", part.clone());
+        }
+        if let Some(cluster) = &self.cluster {
+            conditions.add("cluster = ?", cluster.as_str().to_owned());
         }
         if let Some(name) = &self.except {
             conditions.add("name <> ?", name.as_str().to_owned());

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params_from_iter};
 use super::StoreError;
 use super::query::TokenFilter;
 use crate::clock::UnixMillis;
-use crate::identity::{Group, UserId, Username};
+use crate::identity::{ClusterId, Group, UserId, Username};
 use crate::token::{KeyHash, LastUse, TokenKey, TokenKind, TokenName, TokenRecord, Ttl};
 use crate::user::{PasswordHash, UserRecord};
 
@@ -63,7 +63,7 @@ fn one<T>(row: rusqlite::Result<Result<T, StoreError>>) -> Result<Option<T>, Sto
 
 /// What [`read_token`] reads.
 pub(super) const TOKEN_COLUMNS: &str = "name, user_id, kind, description, created_at, ttl, enabled, stored_key, \
-    last_used_at, last_used_address, last_used_user_agent, lease_until, replaced_by, \
+    last_used_at, last_used_address, last_used_user_agent, lease_until, replaced_by, cluster, \
     (SELECT enabled FROM features WHERE name = 'token-hashing')";
 
 /// What [`read_user`] reads.
@@ -82,11 +82,12 @@ pub(super) fn read_token(row: &Row<'_>) -> Result<TokenRecord, StoreError> {
         hash: columns.parsed(
             7,
             "key",
-            if columns.value(13, "store's hashing")? { hash } else { hash_of_key },
+            if columns.value(14, "store's hashing")? { hash } else { hash_of_key },
         )?,
         last_used: last_use(&columns)?,
         lease_until: columns.millis_if_any(11, "lease")?.map(UnixMillis),
         replaced_by: columns.parsed_if_any(12, "successor", |text| TokenName::try_from(text).ok())?,
+        cluster: columns.parsed_if_any(13, "cluster", |text| ClusterId::try_from(text).ok())?,
     })
 }
 

@@ -125,5 +125,8 @@ fn open_error(path: &Path, source: io::Error) -> StoreError {
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Each step once, in order, never edited after a release: a later one corrects an earlier one.
-pub(super) const MIGRATIONS: [(i64, &str); 2] =
-    [(1, include_str!("migrations/1.sql")), (2, include_str!("migrations/2.sql"))];
+pub(super) const MIGRATIONS: [(i64, &str); 3] = [
+    (1, include_str!("migrations/1.sql")),
+    (2, include_str!("migrations/2.sql")),
+    (3, include_str!("migrations/3.sql")),
+];

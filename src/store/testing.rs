@@ -189,6 +189,7 @@ pub(crate) fn token(owner: &UserId) -> (TokenRecord, TokenKey) {
         last_used: None,
         lease_until: None,
         replaced_by: None,
+        cluster: None,
     };
     (record, key)
 }

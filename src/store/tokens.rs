@@ -6,8 +6,9 @@ use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter};
 use super::effect::Effect;
 use super::query::TokenFilter;
 use super::write::constraint_error;
-use super::{StoreError, hashing, integer};
+use super::{StoreError, clusters, hashing, integer};
 use crate::clock::UnixMillis;
+use crate::identity::ClusterId;
 use crate::token::{LastUse, TokenKey, TokenKind, TokenName, TokenRecord, Ttl};
 
 /// A token to be added.
@@ -57,6 +58,13 @@ pub struct Usage {
 pub(super) fn insert(connection: &Connection, insertion: &Insertion) -> Result<Effect, StoreError> {
     let token = &insertion.record;
     check_quota(connection, token, insertion.quota)?;
+    // Those of the configuration are not here: whoever asks has looked there.
+    let is_added = |id: &&ClusterId| id.is_generated();
+    if let Some(id) = token.cluster.as_ref().filter(is_added)
+        && !clusters::exists(connection, id)?
+    {
+        return Err(StoreError::UnknownCluster);
+    }
     let hash = token.hash.to_string();
     // Asked here, in the transaction: no clear key comes after the one that hashed all there were.
     let stored_key = match &insertion.key {
@@ -66,8 +74,8 @@ pub(super) fn insert(connection: &Connection, insertion: &Insertion) -> Result<E
     connection
         .prepare_cached(
             "INSERT INTO tokens (name, user_id, kind, description, created_at, ttl, enabled, stored_key,
-             last_used_at, last_used_address, last_used_user_agent, lease_until, replaced_by)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+             last_used_at, last_used_address, last_used_user_agent, lease_until, replaced_by, cluster)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
         )?
         .execute(params![
             token.name.as_str(),
@@ -83,6 +91,7 @@ pub(super) fn insert(connection: &Connection, insertion: &Insertion) -> Result<E
             token.last_used.as_ref().map(|last_use| &last_use.user_agent),
             token.lease_until.map(|end| integer(end.0)),
             token.replaced_by.as_ref().map(TokenName::as_str),
+            token.cluster.as_ref().map(ClusterId::as_str),
         ])
         .map_err(constraint_error)?;
     Ok(Effect::of_token(&token.name, 1))

@@ -5,12 +5,14 @@ use std::iter;
 use rusqlite::{Connection, ErrorCode};
 
 use super::audit::{self, AuditEvent};
+use super::clusters::{self, ClusterUpdate};
 use super::effect::Effect;
 use super::tokens::{self, Bulk, Insertion, TokenUpdate, Usage};
 use super::users::{self, UserUpdate};
 use super::{StoreError, settings};
 use crate::clock::UnixMillis;
-use crate::identity::UserId;
+use crate::cluster::ClusterRecord;
+use crate::identity::{ClusterId, UserId};
 use crate::token::{TokenName, Ttl};
 use crate::user::UserRecord;
 
@@ -18,7 +20,8 @@ use crate::user::UserRecord;
 #[derive(Debug, Clone)]
 pub enum Write {
     /// Adds a token: [`StoreError::Exists`] if its name is taken, [`StoreError::UnknownUser`] without an owner,
-    /// [`StoreError::QuotaReached`] if the owner has enough of them.
+    /// [`StoreError::QuotaReached`] if the owner has enough of them, [`StoreError::UnknownCluster`] if it is for one that
+    /// was added and is gone.
     InsertToken(Box<Insertion>),
     /// Changes the given fields of a token: [`StoreError::TtlNotShorter`] if it would live longer.
     UpdateToken(TokenName, TokenUpdate),
@@ -49,6 +52,12 @@ pub enum Write {
     UpdateUser(UserId, Box<UserUpdate>),
     /// Deletes a user and all of the user's tokens: [`StoreError::LastAdministrator`] as above.
     DeleteUser(UserId),
+    /// Adds a cluster: [`StoreError::Exists`] if the name or id is taken, or the id ever was.
+    InsertCluster(Box<ClusterRecord>),
+    /// Changes the given fields of a cluster: [`StoreError::Exists`] if the name is taken.
+    UpdateCluster(ClusterId, Box<ClusterUpdate>),
+    /// Deletes a cluster and all tokens that are good for it alone.
+    DeleteCluster(ClusterId),
     /// Sets settings by name, all of them or none; `None` forgets what a setting was set to.
     SetSettings(Vec<(String, Option<String>)>),
     /// Deletes events of the audit log from before this moment, so many at most.
@@ -93,7 +102,7 @@ impl Request {
         match &self.write {
             Some(write) if write.is_about_many_tokens() => each(&event.action).collect(),
             _ if !effect.committed.changed() => Vec::new(),
-            Some(Write::UpdateUser(..) | Write::DeleteUser(_)) => {
+            Some(Write::UpdateUser(..) | Write::DeleteUser(_) | Write::DeleteCluster(_)) => {
                 iter::once(event.clone()).chain(each("token.delete")).collect()
             }
             _ => vec![event.clone()],
@@ -118,6 +127,9 @@ impl Write {
             Self::InsertUser(user) => users::insert(connection, user),
             Self::UpdateUser(id, update) => users::update(connection, id, update),
             Self::DeleteUser(id) => users::delete(connection, id),
+            Self::InsertCluster(cluster) => clusters::insert(connection, cluster),
+            Self::UpdateCluster(id, update) => clusters::update(connection, id, update),
+            Self::DeleteCluster(id) => clusters::delete(connection, id),
             Self::SetSettings(values) => settings::set(connection, values),
             Self::PurgeAudit(before, limit) => {
                 Ok(Effect::new(Vec::new(), audit::purge(connection, *before, *limit)?))

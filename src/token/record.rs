@@ -2,7 +2,7 @@
 
 use super::{KeyHash, TokenKind, TokenName};
 use crate::clock::UnixMillis;
-use crate::identity::UserId;
+use crate::identity::{ClusterId, UserId};
 
 /// How long a token lives, in milliseconds from its creation; 0 means that it never expires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -44,6 +44,8 @@ pub struct TokenRecord {
     pub lease_until: Option<UnixMillis>,
     /// The token that has taken its place.
     pub replaced_by: Option<TokenName>,
+    /// The one cluster it is good for; `None` is every one, and our own API.
+    pub cluster: Option<ClusterId>,
 }
 
 impl TokenRecord {
@@ -82,6 +84,7 @@ mod tests {
             last_used: None,
             lease_until: None,
             replaced_by: None,
+            cluster: None,
         };
         assert!(!token.is_expired(UnixMillis(1_499)));
         assert!(token.is_expired(UnixMillis(1_500)));

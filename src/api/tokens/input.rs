@@ -107,6 +107,7 @@ impl TryFrom<TokenRequest> for NewToken {
             ttl: request.ttl,
             description: request.description.unwrap_or_default(),
             lease: request.lease.unwrap_or(false),
+            cluster: None,
         })
     }
 }

@@ -235,6 +235,7 @@ async fn audit_events_are_listed_newest_first() {
             actor: (number != 4).then(|| alice.id.clone()),
             token: TokenName::try_from("token-bcdfg").ok(),
             user: Some(root.id.clone()),
+            cluster: None,
             client: Some("192.0.2.7".to_owned()),
             outcome: AuditOutcome::Refused,
             message: "wrong password".to_owned(),

@@ -25,6 +25,7 @@ pub(super) fn event(action: &str) -> AuditEvent {
         actor: None,
         token: None,
         user: None,
+        cluster: None,
         client: None,
         outcome: AuditOutcome::Success,
         message: String::new(),
