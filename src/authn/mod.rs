@@ -4,10 +4,12 @@
 
 mod cached;
 mod error;
+mod keeper;
 mod keys;
 mod presented;
 mod proof;
 mod records;
+mod standing;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -25,7 +27,7 @@ pub use usage::{Origin, UsageBook};
 
 use crate::clock::{self, UnixMillis};
 use crate::setting::LiveSettings;
-use crate::streams::Registry;
+use crate::streams::{Entry, Registry};
 use crate::telemetry::{AuthenticationResult, Telemetry};
 use crate::token::{Bearer, TokenKind};
 use keys::KeyCheck;
@@ -98,14 +100,24 @@ impl Authenticator {
         if !record.enabled {
             return Err(AuthnError::Disabled);
         }
-        if record.kind == TokenKind::Session && self.is_idle(token, now) {
+        if self.is_idle_session(token, now) {
             return Err(AuthnError::Idle);
         }
         Ok(())
     }
 
-    /// By the setting as it is now, which may have changed since the last request.
-    fn is_idle(&self, token: &CachedToken, now: UnixMillis) -> bool {
+    /// Looks once more at the token of a stream that has just been entered, and at its user. The stream has been cut
+    /// then, or will be by whatever change is still to come.
+    pub async fn check_entered(&self, stream: &Arc<Entry>) {
+        self.records.check_entered(stream).await;
+    }
+
+    /// By the setting as it is now, which may have changed since the last request. A stream that is open is no use: a
+    /// terminal left alone overnight is what the setting is for.
+    fn is_idle_session(&self, token: &CachedToken, now: UnixMillis) -> bool {
+        if token.record.kind != TokenKind::Session {
+            return false;
+        }
         let limit = self.settings.current().session_idle_ttl();
         !limit.is_none() && now >= token.unused_since().plus(limit.millis())
     }

@@ -5,7 +5,7 @@
 //! record back after it.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use moka::future::Cache;
 use moka::ops::compute::{CompResult, Op};
@@ -13,7 +13,7 @@ use moka::ops::compute::{CompResult, Op};
 use super::{CachedToken, CachedUser, UsageBook};
 use crate::identity::UserId;
 use crate::store::{Change, ChangeFeed, Store, StoreError};
-use crate::streams::Registry;
+use crate::streams::{CutReason, Registry};
 use crate::telemetry::{CacheOutcome, Telemetry};
 use crate::token::TokenName;
 
@@ -60,11 +60,12 @@ impl Records {
         &self.streams
     }
 
-    /// Applies changes until the feed ends, each acknowledged once it is applied. A gate whose feed has ended must
+    /// Applies changes until the feed ends, each acknowledged once it is applied and the streams that it
+    /// ends were told. A gate whose feed has ended must
     /// not go on serving: nothing would be revoked any more.
     pub async fn follow(self, mut feed: ChangeFeed) {
         while let Some(delivery) = feed.next().await {
-            self.apply(&delivery.change).await;
+            self.apply(&delivery.change, Instant::now()).await;
         }
     }
 
@@ -122,20 +123,31 @@ impl Records {
         computed.await.map(value_of)
     }
 
-    async fn apply(&self, change: &Change) {
+    /// The cache first and then the streams: one that is entered in between finds nothing in the cache.
+    async fn apply(&self, change: &Change, at: Instant) {
         match change {
             Change::Token(name) => {
-                let forget = async |_| {
-                    self.unknown.invalidate(name).await;
-                    Op::Remove
-                };
-                self.tokens.entry(name.clone()).and_compute_with(forget).await;
+                self.forget_token(name).await;
+                self.judge_token(name, CutReason::Deleted, at).await;
+            }
+            Change::LoggedOut(name) => {
+                self.forget_token(name).await;
+                self.judge_token(name, CutReason::LoggedOut, at).await;
             }
             Change::User(id) => {
                 self.users.entry(id.clone()).and_compute_with(async |_| Op::Remove).await;
+                self.judge_user(id, at).await;
             }
             Change::Cluster(_) | Change::Settings => {}
         }
+    }
+
+    async fn forget_token(&self, name: &TokenName) {
+        let forget = async |_| {
+            self.unknown.invalidate(name).await;
+            Op::Remove
+        };
+        self.tokens.entry(name.clone()).and_compute_with(forget).await;
     }
 }
 

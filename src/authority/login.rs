@@ -56,7 +56,7 @@ impl Authority {
     /// Ends the caller's own token.
     pub async fn logout(&self, caller: &Caller) -> Result<(), AuthorityError> {
         let act = Act::by(caller, "logout").on_token(&caller.token);
-        self.commit(Write::DeleteToken(caller.token.clone()), act, "logged out".to_owned()).await?;
+        self.commit(Write::LogOut(caller.token.clone()), act, "logged out".to_owned()).await?;
         Ok(())
     }
 

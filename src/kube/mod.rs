@@ -7,6 +7,7 @@ pub mod reviews;
 mod status;
 mod subject_access;
 mod token_review;
+mod watch_event;
 
 pub(crate) use list_options::unescape_bytes;
 

@@ -87,7 +87,12 @@ impl Status {
 
     /// The body of the response, `application/json`.
     pub fn to_json(&self) -> Vec<u8> {
-        let body = Body {
+        // Texts and numbers always serialise; if ever not, an empty body still goes with the right code.
+        serde_json::to_vec(&self.body()).unwrap_or_default()
+    }
+
+    pub(super) fn body(&self) -> Body<'_> {
+        Body {
             kind: "Status",
             api_version: "v1",
             metadata: Empty {},
@@ -96,9 +101,7 @@ impl Status {
             reason: self.reason().as_str(),
             details: self.retry_after_seconds().map(|retry_after_seconds| Details { retry_after_seconds }),
             code: self.code.as_u16(),
-        };
-        // Texts and numbers always serialise; if ever not, an empty body still goes with the right code.
-        serde_json::to_vec(&body).unwrap_or_default()
+        }
     }
 }
 
@@ -149,7 +152,7 @@ impl Reason {
 /// `metav1.Status` in the order the apiserver writes it.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Body<'a> {
+pub(super) struct Body<'a> {
     kind: &'static str,
     api_version: &'static str,
     metadata: Empty,

@@ -18,6 +18,8 @@ pub struct Client {
     pub messages: Arc<MessageCheck>,
     /// Notified when the connection is to end after the requests it has.
     pub go_away: Notify,
+    /// Notified when the connection is to end at once, with whatever is under way on it.
+    pub hang_up: Notify,
     warned: AtomicBool,
     _permit: OwnedSemaphorePermit,
     _gauge: ConnectionGauge,
@@ -32,7 +34,8 @@ impl Client {
         gauge: ConnectionGauge,
     ) -> Self {
         let warned = AtomicBool::new(false);
-        Self { address, messages, go_away: Notify::new(), warned, _permit: permit, _gauge: gauge }
+        let (go_away, hang_up) = (Notify::new(), Notify::new());
+        Self { address, messages, go_away, hang_up, warned, _permit: permit, _gauge: gauge }
     }
 
     /// Where a request with these headers comes from.

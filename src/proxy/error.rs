@@ -11,6 +11,7 @@ use super::body::GateBody;
 use crate::authn::AuthnError;
 use crate::authz::ImpersonationError;
 use crate::kube::Status;
+use crate::streams::{Cut, CutReason, Guard};
 use crate::upstream::{AskedError, HeaderError, UpstreamError};
 
 /// When a client should come back after a fault of ours.
@@ -58,6 +59,16 @@ pub enum ProxyError {
     /// The cluster answered an upgrade with something that is neither the upgrade nor an error.
     #[error("the cluster answered the upgrade with something else")]
     UpgradeMismatch,
+    /// The request lasted until it was cut.
+    #[error("the request was cut: {message}")]
+    Cut {
+        /// Why, for the log and the metric.
+        reason: CutReason,
+        /// What the client is answered; `None` where nothing is wrong with the client.
+        status: Option<StatusCode>,
+        /// Why, for the client.
+        message: String,
+    },
     /// The cluster does not take our own credential.
     #[error("the cluster refused our own credential")]
     CredentialRefused,
@@ -77,6 +88,11 @@ struct Answer {
 }
 
 impl ProxyError {
+    /// For a stream that was cut before it was answered.
+    pub(super) fn cut(stream: &Guard, cut: Cut) -> Self {
+        Self::Cut { reason: cut.reason, status: cut.status(), message: stream.explain(cut) }
+    }
+
     /// Says in the log what went wrong on our side. What clients do wrong stands in the access log alone.
     pub(super) fn log(&self) {
         if self.answer().code.is_server_error() {
@@ -124,6 +140,8 @@ impl ProxyError {
             // Every word of these is about what the client asked for.
             Self::Asked(error) => error.to_string(),
             Self::Impersonation(error) => error.to_string(),
+            // Who got this far has the token's key.
+            Self::Cut { message, .. } => message.clone(),
             _ => answer.message.to_owned(),
         }
     }
@@ -151,6 +169,8 @@ impl ProxyError {
                 client(504, "the cluster did not answer in time", "upgrade_timeout").closing()
             }
             Self::UpgradeMismatch => client(502, "the cluster did not upgrade", "upgrade_mismatch").closing(),
+            Self::Cut { reason, status: Some(code), .. } => client(code.as_u16(), "", reason.as_str()),
+            Self::Cut { reason, status: None, .. } => ours("", reason.as_str()),
             Self::CredentialRefused => ours("the proxy's own credential was refused", "credential_refused"),
             Self::ImpersonationRefused => {
                 ours("the proxy is not allowed to impersonate", "impersonation_refused")

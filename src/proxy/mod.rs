@@ -7,10 +7,12 @@ mod error;
 mod impersonation;
 mod message;
 mod route;
+mod stream;
 mod tunnel;
 mod warning;
 mod websocket;
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue, UPGRADE};
@@ -20,6 +22,7 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 
+use body::Live;
 pub use body::{BodyError, GateBody};
 pub use client::{Client, MessageCheck};
 pub use error::ProxyError;
@@ -27,15 +30,16 @@ use message::check;
 pub use message::check_form;
 pub use route::Clusters;
 
-use crate::authn::{Authenticated, Authenticator, MetricsReader, Presented, Scope};
+use crate::authn::{Authenticator, MetricsReader, Presented, Scope};
 use crate::authz::{self, Impersonation};
 use crate::config::Limits;
 use crate::kube::RequestInfo;
-use crate::streams::{Guard, NewStream, StreamKind};
+use crate::streams::{Guard, StreamKind};
 use crate::telemetry::{EXPOSITION_TYPE, RequestRecord, Telemetry};
 use crate::upstream::{Class, RequestBody, Upgrade, UpstreamRequest, sanitize};
 use answer::Answer;
 use route::Route;
+use stream::{Enrolment, Framing, LiveBody, unless_cut};
 use tunnel::{Tunnel, UpgradeAnswer};
 
 /// What one worker needs to serve clusters.
@@ -59,7 +63,7 @@ pub async fn handle(gate: &Gate, client: &Arc<Client>, request: Request<Incoming
     let mut record =
         RequestRecord::open(&gate.telemetry, client.address, request.method(), request.uri(), version);
     let mut response = match forward(gate, client, request, &mut record).await {
-        Ok(Forwarded::Answer(answer, stream)) => relay(answer, record, stream),
+        Ok(Forwarded::Answer(answer, enrolment, stream)) => relay(answer, record, enrolment, stream),
         Ok(Forwarded::Tunnel(tunnel, stream)) => tunnel.start(Arc::clone(client), record, stream),
         Ok(Forwarded::Metrics) => own_metrics(gate, record),
         Err(error) => refuse(gate, error, client, version, record),
@@ -72,7 +76,8 @@ pub async fn handle(gate: &Gate, client: &Arc<Client>, request: Request<Incoming
 }
 
 enum Forwarded {
-    Answer(Answer, Option<Guard>),
+    /// With its guard if it lasts.
+    Answer(Answer, Enrolment, Option<Guard>),
     Tunnel(Tunnel, Guard),
     /// Our own metrics.
     Metrics,
@@ -80,7 +85,7 @@ enum Forwarded {
 
 async fn forward(
     gate: &Gate,
-    client: &Client,
+    client: &Arc<Client>,
     mut request: Request<Incoming>,
     record: &mut RequestRecord,
 ) -> Result<Forwarded, ProxyError> {
@@ -117,19 +122,22 @@ async fn forward(
         headers,
         body,
     );
-    let register = || gate.register(&authenticated, client, &route, &info);
+    let enrolment = Enrolment {
+        authenticator: Arc::clone(&gate.authenticator),
+        authenticated,
+        client: Arc::clone(client),
+        cluster: Arc::clone(route.cluster),
+        kind: StreamKind::of(&info),
+        has_own_connection: parts.version != Version::HTTP_2,
+    };
     let mut forwarded = match upgrade {
         Some(upgrade) => {
-            let stream = register();
-            Box::pin(open_tunnel(stream, &route, request, upgrade, on_upgrade, &info)).await?
+            Box::pin(open_tunnel(enrolment, &route, request, upgrade, on_upgrade, &info)).await?
         }
-        None => {
-            let stream = info.is_long_running().then(register);
-            exchange(stream, &route, request, &info).await?
-        }
+        None => exchange(enrolment, &route, request, &info).await?,
     };
-    if let Forwarded::Answer(answer, _) = &mut forwarded {
-        warning::add(answer.response.headers_mut(), &authenticated.token().record, client);
+    if let Forwarded::Answer(answer, enrolment, _) = &mut forwarded {
+        warning::add(answer.response.headers_mut(), &enrolment.authenticated.token().record, client);
     }
     Ok(forwarded)
 }
@@ -155,22 +163,33 @@ fn metrics(parts: &Parts, _leave: &MetricsReader) -> Result<Forwarded, ProxyErro
     if is_asked_for { Ok(Forwarded::Metrics) } else { Err(ProxyError::MetricsAlone) }
 }
 
-/// A request and its answer.
+/// A request and its answer. One that lasts is entered among the live streams first, so that whatever ends its token
+/// from then on ends it too.
 async fn exchange(
-    stream: Option<Guard>,
+    enrolment: Enrolment,
     route: &Route<'_>,
     request: UpstreamRequest,
     info: &RequestInfo<'_>,
 ) -> Result<Forwarded, ProxyError> {
-    let class = if info.is_long_running() { Class::Long } else { Class::Short };
-    let response = route.upstream.send(request, class).await?;
-    let answer = answer::examine(response, route.upstream, info).await?;
-    Ok(Forwarded::Answer(answer, stream))
+    let is_long = info.is_long_running();
+    // Pinned here, once: each function it is handed to would have a copy of its place otherwise.
+    let mut answer = pin!(async {
+        let class = if is_long { Class::Long } else { Class::Short };
+        let response = route.upstream.send(request, class).await?;
+        answer::examine(response, route.upstream, info).await
+    });
+    let (answer, stream) = if is_long {
+        let mut stream = Box::pin(enrolment.enter()).await?;
+        (unless_cut(&mut stream, answer.as_mut()).await?, Some(stream))
+    } else {
+        enrolment.answered(answer.as_mut()).await?
+    };
+    Ok(Forwarded::Answer(answer, enrolment, stream))
 }
 
 /// A request that becomes a tunnel, unless the cluster refuses.
 async fn open_tunnel(
-    stream: Guard,
+    enrolment: Enrolment,
     route: &Route<'_>,
     request: UpstreamRequest,
     upgrade: Upgrade,
@@ -180,19 +199,31 @@ async fn open_tunnel(
     if !request.is_bodiless() {
         return Err(ProxyError::Ambiguous("an upgrade with a body"));
     }
-    match tunnel::open(route.upstream, request, upgrade, client).await? {
+    let mut stream = enrolment.enter().await?;
+    let mut opened = pin!(tunnel::open(route.upstream, request, upgrade, client));
+    match unless_cut(&mut stream, opened.as_mut()).await? {
         UpgradeAnswer::Tunnel(tunnel) => Ok(Forwarded::Tunnel(tunnel, stream)),
         UpgradeAnswer::Refused(response) => {
             let answer = answer::examine(response, route.upstream, info).await?;
-            Ok(Forwarded::Answer(answer, None))
+            Ok(Forwarded::Answer(answer, enrolment, None))
         }
     }
 }
 
-fn relay(answer: Answer, mut record: RequestRecord, stream: Option<Guard>) -> Response<GateBody> {
-    record.set_code(answer.response.status());
-    let ahead = answer.ahead;
-    answer.response.map(|body| GateBody::relayed(ahead, body, record, stream))
+fn relay(
+    answer: Answer,
+    mut record: RequestRecord,
+    enrolment: Enrolment,
+    stream: Option<Guard>,
+) -> Response<GateBody> {
+    let Answer { response, ahead } = answer;
+    record.set_code(response.status());
+    let Some(stream) = stream else {
+        return response.map(|body| GateBody::relayed(ahead, body, record, enrolment));
+    };
+    let (framing, client) = (Framing::of(enrolment.kind, &response), enrolment.own_connection());
+    let live = |body| LiveBody::new(ahead, body, record, stream, framing, client);
+    response.map(|body| GateBody::Live(Live(Box::new(live(body)))))
 }
 
 fn own_metrics(gate: &Gate, mut record: RequestRecord) -> Response<GateBody> {
@@ -237,24 +268,6 @@ fn info<'p>(parts: &'p Parts, route: &Route<'_>) -> RequestInfo<'p> {
 }
 
 impl Gate {
-    /// Enters a request that lasts among the live streams.
-    fn register(
-        &self,
-        authenticated: &Authenticated,
-        client: &Client,
-        route: &Route<'_>,
-        info: &RequestInfo<'_>,
-    ) -> Guard {
-        self.authenticator.streams().register(NewStream {
-            owner: authenticated.owner(),
-            kind: StreamKind::of(info),
-            cluster: Arc::clone(route.cluster),
-            client: client.address.ip().to_canonical(),
-            groups: Arc::clone(&authenticated.user().groups),
-            expires_at: authenticated.token().record.ends_at(),
-        })
-    }
-
     /// Counts a credential that was refused before it could be looked up.
     fn count(&self, error: &crate::authn::AuthnError) {
         self.telemetry.metrics.count_authentication(error.result());

@@ -170,6 +170,7 @@ async fn run<C>(
 {
     let ended = tokio::select! {
         ended = connection.as_mut() => Some(ended),
+        () = client.hang_up.notified() => return,
         () = client.go_away.notified() => None,
         () = quiet(idle) => None,
         // An error means that the server is gone altogether.
@@ -185,6 +186,7 @@ async fn run<C>(
         });
         tokio::select! {
             ended = connection => ended,
+            () = client.hang_up.notified() => Ok(()),
             () = quiet(farewell) => Ok(()),
         }
     };

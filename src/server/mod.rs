@@ -130,10 +130,12 @@ fn run(control: &Runtime, config: &Arc<Config>, telemetry: &Arc<Telemetry>) -> R
     control.spawn(admin::serve(admin, Arc::clone(&readiness), Arc::clone(telemetry)));
 
     let settings = authority.live_settings();
+    let authenticator = Arc::new(Authenticator::new(records, settings.clone(), Arc::clone(telemetry))?);
+    let streams_keeper = control.spawn(Arc::clone(&authenticator).keep_streams());
     let shared = Shared {
         config: Arc::clone(config),
         telemetry: Arc::clone(telemetry),
-        authenticator: Arc::new(Authenticator::new(records, settings.clone(), Arc::clone(telemetry))?),
+        authenticator,
         impersonation: Arc::new(Impersonation::new(settings, Arc::clone(telemetry))),
         cluster,
         api: Service::new(authority, info),
@@ -144,7 +146,7 @@ fn run(control: &Runtime, config: &Arc<Config>, telemetry: &Arc<Telemetry>) -> R
     endpoints.publish(&config.data_dir)?;
     tracing::info!(listen = %endpoints.listen, admin = %endpoints.admin, "serving");
 
-    let feeds = [records_feed, settings_feed, clusters_feed];
+    let feeds = [records_feed, settings_feed, clusters_feed, streams_keeper];
     let outcome = control.block_on(wait_for_end(&mut signals, feeds, &mut workers.ended));
     readiness.drain();
     control.block_on(workers.drain(&mut signals, config.limits.drain_timeout));
@@ -155,7 +157,7 @@ fn run(control: &Runtime, config: &Arc<Config>, telemetry: &Arc<Telemetry>) -> R
 /// Waits for a signal to stop, or for a feed of changes or a worker to end, which they must not.
 async fn wait_for_end(
     signals: &mut StopSignals,
-    [records_feed, settings_feed, clusters_feed]: [JoinHandle<()>; 3],
+    [records_feed, settings_feed, clusters_feed, streams_keeper]: [JoinHandle<()>; 4],
     worker_ended: &mut mpsc::Receiver<()>,
 ) -> Result<(), ServeError> {
     tokio::select! {
@@ -163,6 +165,7 @@ async fn wait_for_end(
         _ = records_feed => Err(ServeError::PartEnded("the feed of changes")),
         _ = settings_feed => Err(ServeError::PartEnded("the feed of settings")),
         _ = clusters_feed => Err(ServeError::PartEnded("the feed of clusters")),
+        _ = streams_keeper => Err(ServeError::PartEnded("the keeper of streams")),
         _ = worker_ended.recv() => Err(ServeError::PartEnded("a worker")),
     }
 }

@@ -15,6 +15,8 @@ use crate::token::TokenName;
 pub enum Change {
     /// The token of this name.
     Token(TokenName),
+    /// The token of this name, which its holder has ended.
+    LoggedOut(TokenName),
     /// The user of this id.
     User(UserId),
     /// The cluster of this id, of those that were added.

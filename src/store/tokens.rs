@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter};
 use super::effect::Effect;
 use super::query::TokenFilter;
 use super::write::constraint_error;
-use super::{StoreError, clusters, hashing, integer};
+use super::{Change, StoreError, clusters, hashing, integer};
 use crate::clock::UnixMillis;
 use crate::identity::ClusterId;
 use crate::token::{LastUse, TokenKey, TokenKind, TokenName, TokenRecord, Ttl};
@@ -155,6 +155,13 @@ pub(super) fn rotate(
 pub(super) fn delete(connection: &Connection, name: &TokenName) -> Result<Effect, StoreError> {
     let rows = connection.prepare_cached("DELETE FROM tokens WHERE name = ?1")?.execute([name.as_str()])?;
     Ok(Effect::of_token(name, rows))
+}
+
+/// The token is gone as any that was deleted. Those who hear of it can tell that it was its holder's wish.
+pub(super) fn log_out(connection: &Connection, name: &TokenName) -> Result<Effect, StoreError> {
+    let mut effect = delete(connection, name)?;
+    effect.changes = effect.committed.tokens.iter().cloned().map(Change::LoggedOut).collect();
+    Ok(effect)
 }
 
 pub(super) fn delete_many(connection: &Connection, bulk: &Bulk) -> Result<Effect, StoreError> {

@@ -36,6 +36,8 @@ pub enum Write {
     },
     /// Deletes a token.
     DeleteToken(TokenName),
+    /// Deletes a token at the wish of who holds it.
+    LogOut(TokenName),
     /// Deletes a part of the tokens that a filter lets through.
     DeleteTokens(Bulk),
     /// Makes those tokens of a part that live longer live this long, counted from their creation.
@@ -119,6 +121,7 @@ impl Write {
                 tokens::rotate(connection, old, successor, *ends_at)
             }
             Self::DeleteToken(name) => tokens::delete(connection, name),
+            Self::LogOut(name) => tokens::log_out(connection, name),
             Self::DeleteTokens(bulk) => tokens::delete_many(connection, bulk),
             Self::ShortenTokens(bulk, ttl) => tokens::shorten_many(connection, bulk, *ttl),
             Self::PurgeExpired(before, limit) => tokens::purge_expired(connection, *before, *limit),

@@ -9,6 +9,7 @@ use http::HeaderValue;
 use super::{Cut, CutReason, StreamKind};
 use crate::clock::{self, UnixMillis};
 use crate::identity::UserId;
+use crate::telemetry::ConnectionGauge;
 use crate::token::TokenName;
 
 /// A stream's number, given out once.
@@ -88,6 +89,8 @@ struct Signal {
     cut: Option<Cut>,
     waker: Option<Waker>,
     abandon: Option<Abandonment>,
+    /// Its place in the count of open ones.
+    gauge: Option<ConnectionGauge>,
 }
 
 impl Owner {
@@ -109,9 +112,10 @@ impl Owner {
 }
 
 impl Entry {
-    pub(super) fn new(id: StreamId, stream: NewStream) -> Self {
+    pub(super) fn new(id: StreamId, stream: NewStream, gauge: ConnectionGauge) -> Self {
         let NewStream { owner, kind, cluster, client, groups, expires_at: _ } = stream;
-        let (opened_at, signal) = (clock::now(), Mutex::default());
+        let signal = Mutex::new(Signal { gauge: Some(gauge), ..Signal::default() });
+        let opened_at = clock::now();
         Self { id, owner, kind, cluster, client, groups, opened_at, signal }
     }
 
@@ -208,6 +212,11 @@ impl Entry {
 
     pub(super) fn take_abandonment(&self) -> Option<Abandonment> {
         self.signals().abandon.take()
+    }
+
+    /// It is open no longer.
+    pub(super) fn close(&self) {
+        self.signals().gauge = None;
     }
 
     fn signals(&self) -> MutexGuard<'_, Signal> {

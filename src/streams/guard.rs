@@ -8,13 +8,11 @@ use std::time::{Duration, Instant};
 use http::StatusCode;
 
 use super::{CutReason, Entry, Registry};
-use crate::telemetry::ConnectionGauge;
-
-/// A stream's place in the registry and in the count of open ones. It leaves both when this is dropped.
+/// A stream's place in the registry and in the count of open ones. It leaves both when this is dropped, or when it is
+/// abandoned.
 pub struct Guard {
     registry: Registry,
     entry: Arc<Entry>,
-    _gauge: ConnectionGauge,
 }
 
 /// That a stream is to end now.
@@ -27,12 +25,12 @@ pub struct Cut {
 }
 
 impl Guard {
-    pub(super) fn new(registry: Registry, entry: Arc<Entry>, gauge: ConnectionGauge) -> Self {
-        Self { registry, entry, _gauge: gauge }
+    pub(super) fn new(registry: Registry, entry: Arc<Entry>) -> Self {
+        Self { registry, entry }
     }
 
     /// The stream as the registry knows it.
-    pub fn entry(&self) -> &Entry {
+    pub fn entry(&self) -> &Arc<Entry> {
         &self.entry
     }
 

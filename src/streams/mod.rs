@@ -20,7 +20,6 @@ pub use entry::{Entry, NewStream, Open, Owner, ReviewKey, StreamId};
 pub use guard::{Cut, Guard};
 
 use crate::clock::{SECOND, UnixMillis};
-use crate::identity::UserId;
 use crate::telemetry::Telemetry;
 use crate::token::TokenName;
 use table::{Due, Holder, Table};
@@ -71,9 +70,9 @@ impl Registry {
     pub fn register(&self, stream: NewStream) -> Guard {
         let id = StreamId(self.0.next_id.fetch_add(1, Ordering::Relaxed));
         let (gauge, expires_at) = (self.0.telemetry.metrics.streams.open(stream.kind), stream.expires_at);
-        let entry = Arc::new(Entry::new(id, stream));
+        let entry = Arc::new(Entry::new(id, stream, gauge));
         self.table().insert(Arc::clone(&entry), expires_at);
-        Guard::new(self.clone(), entry, gauge)
+        Guard::new(self.clone(), entry)
     }
 
     /// Cuts those streams that `which` picks, which must not come back to the registry. Says how many were not cut before.
@@ -87,26 +86,21 @@ impl Registry {
         self.end(&found, cut)
     }
 
-    /// Cuts the streams of one owner.
-    pub fn cut_owner(&self, owner: &Owner, cut: Cut) -> usize {
-        let found = self.table().of_holder(&owner.into());
+    /// Cuts one stream.
+    pub fn cut_one(&self, stream: &Arc<Entry>, cut: Cut) -> bool {
+        self.end(std::slice::from_ref(stream), cut) > 0
+    }
+
+    /// Cuts those streams of one owner that `which` picks, without a look at all others.
+    pub fn cut_owner(&self, owner: &Owner, which: impl Fn(&Entry) -> bool, cut: Cut) -> usize {
+        let mut found = self.table().of_holder(&owner.into());
+        found.retain(|entry| which(entry));
         self.end(&found, cut)
     }
 
-    /// Cuts the streams of a token.
-    pub fn cut_token(&self, token: &TokenName, cut: Cut) -> usize {
-        let found = self.table().of_holder(&Holder::Token(token.clone()));
-        self.end(&found, cut)
-    }
-
-    /// Cuts those streams of a user that `which` picks.
-    pub fn cut_user(&self, user: &UserId, which: impl Fn(&Entry) -> bool, cut: Cut) -> usize {
-        self.cut_at(|entry| entry.owner().user() == Some(user) && which(entry), cut)
-    }
-
-    /// Whether the token has any stream open. Cheap: for changes of tokens, most of which have none.
-    pub fn has_token(&self, token: &TokenName) -> bool {
-        self.table().has_token(token)
+    /// The owner that this token is, if it has any stream open. Cheap: for changes of tokens, most of which have none.
+    pub fn owner_of_token(&self, token: &TokenName) -> Option<Owner> {
+        self.table().owner_of(&Holder::Token(token.clone()))
     }
 
     /// The owners of open streams that `which` picks, each once.
@@ -140,7 +134,7 @@ impl Registry {
     pub fn postpone(&self, owner: &Owner, now: UnixMillis) {
         let since = self.table().postpone(&owner.into(), now, now.plus(LOOK_AGAIN_AFTER));
         if now.0.saturating_sub(since.0) >= UNVERIFIED_FOR {
-            self.cut_owner(owner, Cut::now(CutReason::Unverified));
+            self.cut_owner(owner, |_| true, Cut::now(CutReason::Unverified));
         }
     }
 
@@ -196,6 +190,7 @@ impl Registry {
     /// Takes a stream off the list; only the first time counts.
     fn leave(&self, entry: &Entry) {
         let was_there = self.table().remove(entry);
+        entry.close();
         if let Some(cut) = entry.cut().filter(|_| was_there) {
             self.0.telemetry.metrics.streams.observe_cut(entry.kind(), cut.at.elapsed());
         }

@@ -135,8 +135,8 @@ impl Table {
         taken
     }
 
-    pub(super) fn has_token(&self, token: &TokenName) -> bool {
-        self.holdings.contains_key(&Holder::Token(token.clone()))
+    pub(super) fn owner_of(&self, holder: &Holder) -> Option<Owner> {
+        self.holdings.get(holder).map(|holding| holding.owner.clone())
     }
 
     pub(super) fn of_holder(&self, holder: &Holder) -> Vec<Arc<Entry>> {

@@ -82,12 +82,9 @@ fn a_cut_reaches_those_it_is_for_and_the_first_one_counts() {
     let (first, second) = (owner("token-a", "user-a"), owner("token-b", "user-a"));
     let mut guards = [house.watch(&first), house.watch(&first), house.watch(&second)];
     let deleted = Cut::now(CutReason::Deleted);
-    let cut = house.registry.cut_token(first.token().unwrap(), deleted);
+    let cut = house.registry.cut_owner(&first, |_| true, deleted);
     assert_eq!(cut, 2);
-    assert_eq!(
-        house.registry.cut_user(first.user().unwrap(), |_| true, Cut::now(CutReason::UserDisabled)),
-        1
-    );
+    assert_eq!(house.registry.cut(|entry| entry.owner().user() == first.user(), CutReason::UserDisabled), 1);
     let reasons: Vec<_> = guards.iter_mut().map(reason).collect();
     let deleted = Some(CutReason::Deleted);
     assert_eq!(reasons, [deleted, deleted, Some(CutReason::UserDisabled)]);
@@ -118,7 +115,7 @@ fn a_stream_that_has_ended_is_in_no_list() {
     assert!(house.has_line("portcullis_open_streams{kind=\"log\"} 1"));
     drop(watch);
     log.finished();
-    assert!(!house.registry.has_token(token) && house.registry.count().is_empty());
+    assert!(house.registry.owner_of_token(token).is_none() && house.registry.count().is_empty());
     assert_eq!(house.registry.next_due(), None);
     assert!(house.has_line("portcullis_open_streams{kind=\"log\"} 0"));
     assert!(

@@ -46,6 +46,11 @@ impl RequestRecord {
         }
     }
 
+    /// When the request came in.
+    pub fn opened(&self) -> Instant {
+        self.opened
+    }
+
     /// Which cluster the request is for.
     pub fn set_cluster(&mut self, id: &Arc<str>) {
         self.edit(|entry| entry.cluster = Some(Arc::clone(id)));

@@ -23,6 +23,8 @@ mod corrupted;
 mod crash;
 mod creation;
 mod credentials;
+mod cuts;
+mod cuts_at_events;
 mod data_directory;
 mod deadlines;
 mod hashes;

@@ -130,7 +130,8 @@ impl<S: AsyncRead + Unpin> Reader<S> {
         }
     }
 
-    async fn fill(&mut self) -> Result<(), Broken> {
+    /// Reads once.
+    pub(crate) async fn fill(&mut self) -> Result<(), Broken> {
         let before = self.buffer.len();
         match self.stream.read_buf(&mut self.buffer).await {
             Ok(0) => Err(Broken::Closed),

@@ -10,6 +10,7 @@ pub(crate) mod database;
 pub(crate) mod directory;
 pub(crate) mod expect;
 pub(crate) mod gate;
+pub(crate) mod live;
 pub(crate) mod message;
 pub(crate) mod report;
 pub(crate) mod rig;
