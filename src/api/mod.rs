@@ -44,6 +44,8 @@ pub use service::{ApiBody, Service};
 pub use session::session_cookies;
 
 use crate::authority::{Authority, AuthorityError, Caller};
+use crate::identity::ClusterId;
+use crate::streams::Registry;
 use crate::user::UserRecord;
 use error::ApiError;
 use request::Links;
@@ -55,8 +57,6 @@ pub struct Info {
     pub server_url: String,
     /// The PEM certificates that clients need to trust us; `None` if they do anyway.
     pub certificate_authority: Option<String>,
-    /// The id of the cluster behind us.
-    pub cluster: String,
 }
 
 /// What the gate found out about a request's credential. A request without it counts as one without a credential.
@@ -75,10 +75,10 @@ pub enum Authentication {
 #[derive(Debug, Clone, Copy)]
 struct ClientAddress(SocketAddr);
 
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 struct Api {
     authority: Arc<Authority>,
-    info: Arc<Info>,
+    streams: Registry,
 }
 
 /// Whether this raw path, before any decoding, is the API's and not a cluster's.
@@ -102,6 +102,11 @@ impl Api {
         Ok(self.own_user(caller).await?.admin)
     }
 
+    /// How many streams are open to a cluster.
+    fn open_streams_of_cluster(&self, id: &ClusterId) -> usize {
+        self.streams.count_of_cluster(id.as_str())
+    }
+
     /// The caller's user as it is now.
     async fn own_user(&self, caller: &Caller) -> Result<UserRecord, ApiError> {
         match self.authority.user(caller, &caller.id).await {
@@ -113,12 +118,13 @@ impl Api {
 }
 
 /// The paths and who answers them.
-fn router(authority: Arc<Authority>, info: Info) -> Router {
+fn router(authority: Arc<Authority>, streams: Registry) -> Router {
     let one_token = get(tokens::actions::show)
         .put(tokens::actions::update)
         .post(tokens::actions::act)
         .delete(tokens::actions::delete);
-    let api = Api { authority, info: Arc::new(info) };
+    let one_cluster = get(clusters::show).put(clusters::update).post(clusters::act).delete(clusters::delete);
+    let api = Api { authority, streams };
     let json = Router::new()
         .route("/ping", get(openapi::ping))
         .route("/v3", get(root::root))
@@ -134,9 +140,9 @@ fn router(authority: Arc<Authority>, info: Info) -> Router {
         .route("/v3/features", get(features::list))
         .route("/v3/features/{id}", get(features::show).put(features::set))
         .route("/v3/auditevents", get(auditevents::list))
-        .route("/v3/clusters", get(clusters::list))
+        .route("/v3/clusters", get(clusters::list).post(clusters::post))
         .route("/v3/clusters/", get(clusters::list))
-        .route("/v3/clusters/{id}", get(clusters::show).post(clusters::act))
+        .route("/v3/clusters/{id}", one_cluster)
         .route("/v3/projects", get(projects::list))
         .route("/v3/projects/", get(projects::list))
         .route("/v3/projects/{id}", get(projects::show))

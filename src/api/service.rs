@@ -14,8 +14,9 @@ use http_body_util::BodyExt as _;
 use tower::ServiceExt as _;
 
 use super::body::read_ahead;
-use super::{Authentication, ClientAddress, Info, refusal, router};
+use super::{Authentication, ClientAddress, refusal, router};
 use crate::authority::Authority;
+use crate::streams::Registry;
 
 /// The body of an answer of the API.
 pub type ApiBody =
@@ -26,9 +27,9 @@ pub type ApiBody =
 pub struct Service(Router);
 
 impl Service {
-    /// The API over `authority`.
-    pub fn new(authority: Arc<Authority>, info: Info) -> Self {
-        Self(router(authority, info))
+    /// The API over `authority`, which tells of `streams` that are open.
+    pub fn new(authority: Arc<Authority>, streams: Registry) -> Self {
+        Self(router(authority, streams))
     }
 
     /// Answers a request from `address`; `authentication` is `None` for one that presents nothing.

@@ -192,6 +192,17 @@ impl Authority {
         if committed.changed() { Ok(()) } else { Err(AuthorityError::NotFound) }
     }
 
+    /// Whether the caller may delete the cluster.
+    pub(super) async fn check_deletable(
+        &self,
+        caller: &Caller,
+        id: &ClusterId,
+    ) -> Result<(), AuthorityError> {
+        self.check_administrator(caller).await?;
+        self.check_is_added(id)?;
+        if self.store.cluster(id).await?.is_some() { Ok(()) } else { Err(AuthorityError::NotFound) }
+    }
+
     /// What was given by value, sealed. Without the key of those that are stored no new key is made: it would take the
     /// place of the one that has to be put back.
     async fn sealed(&self, id: &ClusterId, checked: CheckedReach) -> Result<Reach, AuthorityError> {

@@ -6,6 +6,7 @@
 mod audit;
 mod bootstrap;
 mod bulk;
+mod cluster_tests;
 mod clusters;
 mod error;
 mod features;

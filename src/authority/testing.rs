@@ -7,8 +7,11 @@ use tracing::Dispatch;
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::fmt::MakeWriter;
 
-use super::{Authority, AuthorityError, Caller, Issued, Login, LoginPurpose, Policy};
-use crate::cluster::{Keeping, KeyFile, Registry};
+use super::{Authority, AuthorityError, Caller, Issued, Login, LoginPurpose, Policy, SETTLING};
+use crate::clock::UnixMillis;
+use crate::cluster::{
+    Access, ClusterRecord, Credential, Keeping, KeyFile, Reach, Registry, ServiceAccountMode,
+};
 use crate::identity::UserId;
 use crate::secret::Secret;
 use crate::setting::{Setting, Values};
@@ -43,6 +46,8 @@ impl House {
         let store = Store::open(dir.path(), hashing).unwrap();
         let key_file = KeyFile::new(dir.path().join("cluster.key"));
         let clusters = Registry::new(Keeping { key_file, files_dir: None });
+        clusters.replace_configured(vec![default_cluster()]);
+        clusters.settled(&default_cluster().id, SETTLING).await;
         let policy =
             Policy { backup_dir: backups.path().join("new"), clusters: clusters.clone(), ..policy() };
         let authority = open(&store, policy).await;
@@ -67,6 +72,23 @@ impl House {
         let (record, _) = token(owner);
         self.store.insert_token(record.clone()).await.unwrap();
         record
+    }
+}
+
+/// A cluster that is there and can't be used.
+fn default_cluster() -> ClusterRecord {
+    ClusterRecord {
+        id: "local".try_into().unwrap(),
+        name: "local".to_owned(),
+        reach: Reach {
+            endpoints: vec!["https://127.0.0.1:6443".parse().unwrap()],
+            ca: None,
+            tls_server_name: None,
+            credential: Credential::TokenFile { path: "/no/such/file".into() },
+        },
+        service_accounts: ServiceAccountMode::Impersonate,
+        access: Access::Everyone,
+        created_at: UnixMillis(1),
     }
 }
 

@@ -41,6 +41,20 @@ pub(super) enum CliError {
     /// A file would be overwritten.
     #[error("{} exists: choose another name, or pass --force to replace it", .0.display())]
     FileExists(PathBuf),
+    /// A file to put contexts into is something else.
+    #[error("{} is no kubeconfig: nothing was put into it", .0.display())]
+    NotKubeconfig(PathBuf),
+    /// A context of another server would be lost.
+    #[error(
+        "{} has something of another server by the name {name:?}: choose another file, or pass --force to replace it",
+        .path.display()
+    )]
+    ContextTaken {
+        /// The context.
+        name: String,
+        /// The file.
+        path: PathBuf,
+    },
     /// A file of certificates holds none.
     #[error("{}: no PEM certificate in it", .0.display())]
     NoCertificate(PathBuf),
@@ -148,6 +162,20 @@ pub(super) enum CliError {
     /// Nobody has that name.
     #[error("no user has the name or id {0:?}")]
     NoSuchUser(String),
+    /// No cluster has that name, or none that one may use.
+    #[error("no cluster has the name or id {0:?}, or none that you may use")]
+    NoSuchCluster(String),
+    /// A name that says nothing.
+    #[error(
+        "{0:?} is the name of more than one cluster, or the id of another: use the id of the one you mean"
+    )]
+    AmbiguousCluster(String),
+    /// The server can't use the cluster.
+    #[error("the server can't use the cluster: {0}")]
+    ClusterUnusable(String),
+    /// A kubeconfig of this machine can't be sent.
+    #[error("kubeconfig {}: {}", .0.display(), .1)]
+    LocalKubeconfig(PathBuf, String),
     /// One user's name is another one's id.
     #[error("{0:?} is the name of one user and the id of another: use the id of the one you mean")]
     AmbiguousUser(String),

@@ -9,6 +9,7 @@ mod backup;
 mod change_password;
 mod check_config;
 mod client;
+mod cluster;
 mod config_flags;
 mod confirm;
 mod credential;
@@ -80,13 +81,15 @@ enum Command {
     User(user::User),
     /// Manage tokens
     Token(token::Token),
+    /// Manage the clusters behind the server
+    Cluster(cluster::Cluster),
     /// Show and change what the server is set to
     Setting(setting::Setting),
     /// Show and switch on features of the server
     Feature(feature::Feature),
     /// Show who changed what, for administrators
     Audit(audit::Audit),
-    /// Print a kubeconfig with a new token in it
+    /// Print a kubeconfig with a context for each of your clusters
     #[command(after_help = kubeconfig::EXAMPLES)]
     Kubeconfig(kubeconfig::Kubeconfig),
     /// Hand kubectl a short-lived token, as its credential plugin
@@ -155,6 +158,7 @@ impl Command {
             Self::ChangePassword(password) => password.run(),
             Self::User(user) => user.run(),
             Self::Token(token) => token.run(),
+            Self::Cluster(cluster) => cluster.run(),
             Self::Setting(setting) => setting.run(),
             Self::Feature(feature) => feature.run(),
             Self::Audit(audit) => audit.run(),
@@ -216,7 +220,11 @@ mod tests {
         fn walk(command: &clap::Command, found: &mut Vec<String>) {
             for argument in command.get_arguments().filter(|argument| argument.get_action().takes_values()) {
                 let name = argument.get_id().as_str();
-                if ["password", "token", "secret", "bearer"].iter().any(|word| name.contains(word)) {
+                // The name of a file is none.
+                let is_file = name.ends_with("_file");
+                if !is_file
+                    && ["password", "token", "secret", "bearer"].iter().any(|word| name.contains(word))
+                {
                     found.push(format!("{} {name}", command.get_name()));
                 }
             }

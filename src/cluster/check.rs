@@ -9,6 +9,7 @@ use tokio::time::timeout;
 
 use super::error::ClusterError;
 use super::refresh::blocking;
+use super::trouble::why_unanswered;
 use crate::kube::reviews::{self, Right};
 
 /// For all questions together.
@@ -81,7 +82,7 @@ fn explain(error: &kube::Error) -> ClusterError {
             ClusterError::Forbidden(format!("ask about itself: {}", status.message))
         }
         kube::Error::Api(status) => ClusterError::Unreachable(format!("status {}", status.code)),
-        other => ClusterError::Unreachable(chain(other)),
+        other => why_unanswered(other, chain(other)),
     }
 }
 

@@ -67,12 +67,29 @@ pub enum ClusterError {
     /// The apiserver does not answer, or not with sense.
     #[error("apiserver does not answer: {0}")]
     Unreachable(String),
+    /// The apiserver's name leads nowhere.
+    #[error("apiserver's name can't be looked up: {0}")]
+    UnknownHost(String),
+    /// Whoever answers can't show that it is the apiserver.
+    #[error("apiserver's certificate is not trusted: {0}")]
+    Untrusted(String),
     /// The apiserver does not know us.
     #[error("apiserver refuses our credential")]
     CredentialRefused,
     /// The apiserver knows us and does not let us do our work.
     #[error("apiserver denies us the right to {0}")]
     Forbidden(String),
+}
+
+/// An error and what caused it, in one line.
+pub(super) fn with_causes(error: &ClusterError) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
 }
 
 /// What is wrong with a kubeconfig. A parser's message may quote the file, tokens included: of that, only the place.

@@ -14,6 +14,7 @@ mod refresh;
 mod registry;
 mod seal;
 mod source;
+mod trouble;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,6 +32,7 @@ pub use record::{CertificateAuthority, ClusterRecord, Credential, Reach, Sealed,
 pub use recorded::Keeping;
 pub use registry::{Change, Member, Members, Origin, Registry, State};
 pub use seal::{KeyFile, SealError};
+pub use trouble::{Problem, Trouble};
 
 pub use crate::config::ServiceAccountMode;
 pub use crate::identity::{Access, ClusterId};

@@ -12,6 +12,7 @@ use rustls::pki_types::pem::PemObject as _;
 
 use super::credential::Credential as Made;
 use super::error::ClusterError;
+use super::given::CheckedReach;
 use super::record::{CertificateAuthority, ClusterRecord, Credential, Reach, Sealed, SealedKind};
 use super::seal::KeyFile;
 use super::source::{Snapshot, read_kubeconfig};
@@ -86,6 +87,18 @@ impl Recorded {
         }
     }
 
+    /// Reads what is described and not recorded yet, by the rules for what comes by the API. Blocks.
+    pub(super) fn described(described: CheckedReach, keeping: &Keeping) -> Result<Snapshot, ClusterError> {
+        let CheckedReach { reach, secret } = described;
+        let files = Files::Below(keeping.files_dir.clone());
+        let id = ClusterId::generate().map_err(|_| ClusterError::Credential("no random bytes".to_owned()))?;
+        let recorded = Self { id, reach, keeping: keeping.clone(), files };
+        match secret {
+            None => recorded.read(),
+            Some((content, secret)) => recorded.with_secret(content, &secret),
+        }
+    }
+
     /// Reads it and makes the credential, to learn whether it can be made. A plugin is not run for that. Blocks.
     pub(super) fn try_out(&self) -> Result<(), ClusterError> {
         let snapshot = self.read()?;
@@ -97,9 +110,13 @@ impl Recorded {
 
     fn with_sealed(&self, content: SealedKind, sealed: &Sealed) -> Result<Snapshot, ClusterError> {
         let text = self.keeping.key_file.open(&self.id, &self.reach, content, sealed)?;
+        self.with_secret(content, &text)
+    }
+
+    fn with_secret(&self, content: SealedKind, text: &Secret) -> Result<Snapshot, ClusterError> {
         match content {
-            SealedKind::Token => self.with_token(&text),
-            SealedKind::ClientCertificate => self.with_certificate(text.expose(), &text),
+            SealedKind::Token => self.with_token(text),
+            SealedKind::ClientCertificate => self.with_certificate(text.expose(), text),
         }
     }
 

@@ -8,7 +8,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use aws_lc_rs::hmac;
@@ -133,6 +133,12 @@ impl KeyFile {
     /// Made beside its place and put there whole, so that no other process and no crash leaves half a key. If another
     /// was quicker, its key is taken.
     fn make(&self) -> Result<Key, SealError> {
+        // One after the other: what is beside the place has the name of this process.
+        static MAKING: Mutex<()> = Mutex::new(());
+        let _one = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.exists() {
+            return self.read();
+        }
         let mut key: Key = Zeroizing::default();
         getrandom::fill(&mut *key).map_err(|_| SealError::Failed)?;
         let text = Zeroizing::new(STANDARD.encode(*key) + "\n");
@@ -273,6 +279,23 @@ mod tests {
             let cut = Sealed(text.0[..cut].to_vec());
             let opened = key.open(&id("c-bbbbb"), &reach(), SealedKind::Token, &cut);
             assert!(matches!(opened, Err(SealError::Damaged)));
+        }
+    }
+
+    #[test]
+    fn those_who_seal_first_at_the_same_time_use_one_key() {
+        let directory = Directory::new();
+        let path = directory.write("unused", "").with_file_name("cluster.key");
+        let threads: Vec<_> = (0..8)
+            .map(|_| {
+                let key = KeyFile::new(&path);
+                std::thread::spawn(move || sealed(&key))
+            })
+            .collect();
+        let key = KeyFile::new(&path);
+        for thread in threads {
+            let text = thread.join().unwrap();
+            assert!(key.open(&id("c-bbbbb"), &reach(), SealedKind::Token, &text).is_ok());
         }
     }
 

@@ -1,17 +1,28 @@
-//! The text of a kubeconfig that carries a token, or has kubectl call `portcullis credential` for one.
+//! The text of a kubeconfig whose contexts carry tokens, or have kubectl call `portcullis credential` for them.
+
+use std::fmt::Write as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-/// One cluster, one user, one context, all of one name.
+/// Contexts of one server, each with a cluster and a user of its own name.
 #[derive(Clone)]
 pub struct Kubeconfig<'a> {
+    /// In the order in which they are written.
+    pub contexts: Vec<KubeconfigContext<'a>>,
+    /// The name of the context that kubectl takes.
+    pub current: &'a str,
+    /// The PEM certificates to trust; `None` trusts what the client's machine trusts.
+    pub certificate_authority: Option<&'a str>,
+}
+
+/// One cluster, one user, one context, all of one name.
+#[derive(Clone)]
+pub struct KubeconfigContext<'a> {
     /// The name of all three.
     pub name: &'a str,
     /// The URL of the cluster, a path included if there is one.
-    pub server: &'a str,
-    /// The PEM certificates to trust; `None` trusts what the client's machine trusts.
-    pub certificate_authority: Option<&'a str>,
+    pub server: String,
     /// How its user is known to the cluster.
     pub credential: KubeconfigCredential<'a>,
 }
@@ -33,16 +44,21 @@ pub enum KubeconfigCredential<'a> {
 impl Kubeconfig<'_> {
     /// The YAML text. Every value is quoted: a name such as `no` or `1e3` must not change its type.
     pub fn to_yaml(&self) -> String {
-        let (name, server, user) = (quoted(self.name), quoted(self.server), self.credential.to_yaml());
         let authority = self.certificate_authority.map_or_else(String::new, |pem| {
             format!("    certificate-authority-data: {}\n", quoted(&STANDARD.encode(pem)))
         });
+        let (mut clusters, mut users, mut contexts) = (String::new(), String::new(), String::new());
+        for context in &self.contexts {
+            let (name, server) = (quoted(context.name), quoted(&context.server));
+            // Writing to a text can't fail.
+            let _ = write!(clusters, "- name: {name}\n  cluster:\n    server: {server}\n{authority}");
+            let _ = write!(users, "- name: {name}\n  user:\n{}", context.credential.to_yaml());
+            let _ = write!(contexts, "- name: {name}\n  context:\n    cluster: {name}\n    user: {name}\n");
+        }
+        let current = quoted(self.current);
         format!(
-            "apiVersion: v1\nkind: Config\n\
-             clusters:\n- name: {name}\n  cluster:\n    server: {server}\n{authority}\
-             users:\n- name: {name}\n  user:\n{user}\
-             contexts:\n- name: {name}\n  context:\n    cluster: {name}\n    user: {name}\n\
-             current-context: {name}\n"
+            "apiVersion: v1\nkind: Config\nclusters:\n{clusters}users:\n{users}contexts:\n{contexts}\
+             current-context: {current}\n"
         )
     }
 }
@@ -82,50 +98,52 @@ mod tests {
         serde_saphyr::from_str(&kubeconfig.to_yaml()).unwrap()
     }
 
+    fn context<'a>(name: &'a str, credential: KubeconfigCredential<'a>) -> KubeconfigContext<'a> {
+        KubeconfigContext { name, server: format!("https://gate:8443/k8s/clusters/{name}"), credential }
+    }
+
     #[test]
     fn a_yaml_reader_finds_every_value_unchanged() {
         let pem = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
         for name in ["local", "no", "1e3", "a: b", "\"", "\\", "a\nb", "ä", "#x"] {
-            let kubeconfig = Kubeconfig {
-                name,
-                server: "https://gate:8443/k8s/clusters/local",
-                certificate_authority: Some(pem),
-                credential: KubeconfigCredential::Token("kubeconfig-user-bcdfgbcdfg:key"),
-            };
-            let value = read(&kubeconfig);
+            let token = KubeconfigCredential::Token("kubeconfig-user-bcdfgbcdfg:key");
+            let contexts = vec![context(name, token)];
+            let server = contexts[0].server.clone();
+            let value = read(&Kubeconfig { contexts, current: name, certificate_authority: Some(pem) });
             assert_eq!(value["current-context"], name);
             assert_eq!(value["contexts"][0]["context"]["cluster"], name);
             assert_eq!(value["contexts"][0]["context"]["user"], value["users"][0]["name"]);
             assert_eq!(value["users"][0]["user"]["token"], "kubeconfig-user-bcdfgbcdfg:key");
             let cluster = &value["clusters"][0]["cluster"];
-            assert_eq!(cluster["server"], kubeconfig.server);
+            assert_eq!(cluster["server"], server);
             let data = cluster["certificate-authority-data"].as_str().unwrap();
             assert_eq!(STANDARD.decode(data).unwrap(), pem.as_bytes());
         }
     }
 
     #[test]
-    fn without_an_authority_of_ours_the_client_uses_its_own() {
-        let kubeconfig = Kubeconfig {
-            name: "local",
-            server: "https://gate",
-            certificate_authority: None,
-            credential: KubeconfigCredential::Token("t"),
-        };
-        assert_eq!(
-            read(&kubeconfig)["clusters"][0]["cluster"],
-            serde_json::json!({ "server": "https://gate" })
-        );
+    fn each_context_has_a_cluster_and_a_user_of_its_name() {
+        let names = ["local", "eu-1"];
+        let contexts = names.map(|name| context(name, KubeconfigCredential::Token(name))).to_vec();
+        let value = read(&Kubeconfig { contexts, current: "eu-1", certificate_authority: None });
+        assert_eq!(value["current-context"], "eu-1");
+        for (place, name) in names.into_iter().enumerate() {
+            assert_eq!(value["contexts"][place]["name"], name);
+            assert_eq!(
+                value["contexts"][place]["context"],
+                serde_json::json!({ "cluster": name, "user": name })
+            );
+            assert_eq!(value["users"][place], serde_json::json!({ "name": name, "user": { "token": name } }));
+            let server = format!("https://gate:8443/k8s/clusters/{name}");
+            assert_eq!(value["clusters"][place]["cluster"], serde_json::json!({ "server": server }));
+        }
     }
 
     #[test]
     fn without_a_token_kubectl_calls_the_plugin() {
-        let kubeconfig = Kubeconfig {
-            name: "local",
-            server: "https://gate/k8s/clusters/local",
-            certificate_authority: None,
-            credential: KubeconfigCredential::Plugin { server: "https://gate", cluster: "local" },
-        };
+        let plugin = KubeconfigCredential::Plugin { server: "https://gate", cluster: "local" };
+        let contexts = vec![context("local", plugin)];
+        let kubeconfig = Kubeconfig { contexts, current: "local", certificate_authority: None };
         let user = &read(&kubeconfig)["users"][0]["user"];
         let exec = &user["exec"];
         assert_eq!(user.as_object().unwrap().len(), 1);

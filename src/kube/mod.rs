@@ -11,7 +11,7 @@ mod watch_event;
 
 pub(crate) use list_options::unescape_bytes;
 
-pub use kubeconfig::{Kubeconfig, KubeconfigCredential};
+pub use kubeconfig::{Kubeconfig, KubeconfigContext, KubeconfigCredential};
 pub use request_info::{RequestInfo, Verb};
 pub use status::{Reason, Status};
 pub use subject_access::{

@@ -50,7 +50,7 @@ impl Endpoints {
     }
 
     /// What the API writes into kubeconfigs.
-    pub(super) fn api_info(&self, config: &Config, cluster: &str) -> Result<Info, ServeError> {
+    pub(super) fn api_info(&self, config: &Config) -> Result<Info, ServeError> {
         let server_url = config.server_url.clone().unwrap_or_else(|| self.default_url());
         let ca = match &config.tls {
             // Whoever brought the certificate knows whether clients trust its issuer already.
@@ -60,7 +60,7 @@ impl Endpoints {
                 Some(pem.map_err(|error| ServeError::Io("can't read the certificate authority", error))?)
             }
         };
-        Ok(Info { server_url, certificate_authority: ca, cluster: cluster.to_owned() })
+        Ok(Info { server_url, certificate_authority: ca })
     }
 
     fn default_url(&self) -> String {

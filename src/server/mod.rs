@@ -122,7 +122,7 @@ fn run(control: &Runtime, config: &Arc<Config>, telemetry: &Arc<Telemetry>) -> R
 
     let (listeners, admin) = control.block_on(endpoints::bind(config))?;
     let endpoints = Endpoints::of(&listeners, &admin)?;
-    let info = endpoints.api_info(config, DEFAULT_CLUSTER)?;
+    let info = endpoints.api_info(config)?;
     let (authority, settings_feed) = control::start_authority(control, config, &store, &info, &clusters)?;
     let bookkeeping = Bookkeeping::start(control, &records, &store, &authority, telemetry);
     let readiness = Readiness::new();
@@ -132,13 +132,14 @@ fn run(control: &Runtime, config: &Arc<Config>, telemetry: &Arc<Telemetry>) -> R
     let settings = authority.live_settings();
     let authenticator = Arc::new(Authenticator::new(records, settings.clone(), Arc::clone(telemetry))?);
     let streams_keeper = control.spawn(Arc::clone(&authenticator).keep_streams());
+    let api = Service::new(authority, authenticator.streams().clone());
     let shared = Shared {
         config: Arc::clone(config),
         telemetry: Arc::clone(telemetry),
         authenticator,
         impersonation: Arc::new(Impersonation::new(settings, Arc::clone(telemetry))),
         cluster,
-        api: Service::new(authority, info),
+        api,
         acceptor: TlsAcceptor::from(server_config),
     };
     let mut signals = StopSignals::listen(control)?;

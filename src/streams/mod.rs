@@ -116,6 +116,11 @@ impl Registry {
         open
     }
 
+    /// How many streams are open to a cluster.
+    pub fn count_of_cluster(&self, cluster: &str) -> usize {
+        self.table().count(|entry| **entry.cluster() == *cluster)
+    }
+
     /// How many streams are open, by kind; kinds without any are left out.
     pub fn count(&self) -> Vec<(StreamKind, usize)> {
         let table = self.table();

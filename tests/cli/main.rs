@@ -7,6 +7,7 @@ mod audit;
 #[path = "../support/certificates.rs"]
 #[allow(dead_code, reason = "the trust of asynchronous clients is for others")]
 mod certificates;
+mod clusters;
 mod command;
 mod credential;
 #[path = "../support/directory.rs"]

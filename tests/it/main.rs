@@ -40,6 +40,7 @@ mod pages;
 mod passthrough;
 mod paths;
 mod person;
+mod real_clusters;
 mod real_gate;
 mod real_helm;
 mod real_impersonation;

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::json;
 
-use crate::real_gate::RealGate;
+use crate::real_gate::{RealGate, service_account};
 use crate::web_tools::{programs, run};
 
 #[tokio::test]
@@ -19,11 +19,14 @@ async fn pages_do_in_a_browser_what_they_say_and_nothing_else() {
     let other = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned(), "localhost".to_owned()]).unwrap();
     let other_pem = directory.join("other.pem");
     fs::write(&other_pem, other.cert.pem() + &other.signing_key.serialize_pem()).unwrap();
+    let cluster_kubeconfig = directory.join("cluster.kubeconfig");
+    fs::write(&cluster_kubeconfig, service_account(gate.cluster)).unwrap();
     let password = fs::read_to_string(gate.gate.data_directory().join("admin-password")).unwrap();
     let facts = json!({
         "url": format!("https://{}", gate.gate.endpoint.address),
         "ca_file": ca_file,
         "password": password.trim(),
+        "cluster_kubeconfig": cluster_kubeconfig,
         "kubectl": gate.cluster.kubectl_path(),
         "chromium": programs.join("chromium"),
         "other_pem": other_pem,

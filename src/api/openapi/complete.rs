@@ -57,6 +57,13 @@ fn complete_item(path: &str, item: &mut PathItem) {
         add_parameter(post, action(&["login"], true));
         refuse(post, &["404"]);
     }
+    if path == CLUSTER
+        && let Some(delete) = delete
+    {
+        let dry_run = ObjectBuilder::new().schema_type(Type::Boolean);
+        add_parameter(delete, in_query("dryRun", dry_run, "Nothing is deleted, only looked at"));
+        refuse(delete, &["422"]);
+    }
     if let Some(schema) = schema {
         complete_resource(schema, is_one, get.as_mut(), post.as_mut());
         // A collection is deleted, and many of it are changed, by its filters.
@@ -198,6 +205,9 @@ fn refusal(status: &str) -> Response {
 
 /// Where one logs in with an action.
 const LOGIN: &str = "/v3-public/localProviders/local";
+
+/// Of which one is asked what its deletion would cut.
+const CLUSTER: &str = "/v3/clusters/{id}";
 
 /// What needs no credential.
 const PUBLIC: &[&str] = &["/ping", "/v3-public", "/v1-public", "/v3/openapi.json"];

@@ -1,6 +1,6 @@
 //! The types of the API as data.
 
-use super::{Action, Field, Filter, Methods, Schema, fields};
+use super::{Action, Field, Filter, Methods, Schema, clusters, fields};
 
 /// What every schema begins with.
 const PLAIN: Schema = Schema {
@@ -32,7 +32,12 @@ pub(in crate::api) static SCHEMAS: &[&Schema] = &[
     &CHANGE_PASSWORD_INPUT,
     &SET_SETTINGS_INPUT,
     &FEATURE_STATUS,
+    &CLUSTER_CREDENTIAL,
+    &CLUSTER_ACCESS,
+    &CLUSTER_TEST_OUTPUT,
+    &CLUSTER_DELETION,
     &GENERATE_KUBECONFIG_INPUT,
+    &GENERATE_KUBECONFIGS_INPUT,
     &GENERATE_KUBECONFIG_OUTPUT,
 ];
 
@@ -134,15 +139,35 @@ pub(in crate::api) static CLUSTER: Schema = Schema {
     id: "cluster",
     plural: "clusters",
     description: "A cluster behind this server",
-    fields: &[fields::ID, fields::NAME, Field::new("state", "string", "active")],
-    resource_methods: Methods::of_everybody(&["GET"]),
-    collection_methods: Methods::of_everybody(&["GET"]),
-    resource_actions: &[Action {
-        input: Some("generateKubeconfigInput"),
-        output: Some("generateKubeConfigOutput"),
-        ..act("generateKubeconfig")
-    }],
-    filters: &[text("name")],
+    fields: clusters::CLUSTER,
+    resource_methods: Methods::new(&["GET"], &["GET", "PUT", "DELETE"]),
+    collection_methods: Methods::new(&["GET"], &["GET", "POST"]),
+    resource_actions: &[
+        Action {
+            input: Some("generateKubeconfigInput"),
+            output: Some("generateKubeConfigOutput"),
+            ..act("generateKubeconfig")
+        },
+        Action { output: Some("clusterTestOutput"), administrators: true, ..act("test") },
+    ],
+    collection_actions: &[
+        Action {
+            input: Some("generateKubeconfigsInput"),
+            output: Some("generateKubeConfigOutput"),
+            ..act("generateKubeconfig")
+        },
+        Action {
+            input: Some("cluster"),
+            output: Some("clusterTestOutput"),
+            administrators: true,
+            ..act("test")
+        },
+    ],
+    filters: &[
+        text("name"),
+        Filter { name: "source", kind: "enum", options: clusters::SOURCES },
+        Filter { name: "state", kind: "enum", options: clusters::STATES },
+    ],
     ..PLAIN
 };
 
@@ -196,17 +221,45 @@ pub(in crate::api) static FEATURE_STATUS: Schema = Schema {
     ..PLAIN
 };
 
+pub(in crate::api) static CLUSTER_CREDENTIAL: Schema = Schema {
+    id: "clusterCredential",
+    description: "What this server proves itself with to a cluster, in one of several ways",
+    fields: clusters::CREDENTIAL,
+    ..PLAIN
+};
+
+pub(in crate::api) static CLUSTER_ACCESS: Schema = Schema {
+    id: "clusterAccess",
+    description: "Who may use a cluster at all",
+    fields: clusters::ACCESS,
+    ..PLAIN
+};
+
+pub(in crate::api) static CLUSTER_TEST_OUTPUT: Schema = Schema {
+    id: "clusterTestOutput",
+    description: "Whether this server can use a cluster",
+    fields: clusters::TEST_OUTPUT,
+    ..PLAIN
+};
+
+pub(in crate::api) static CLUSTER_DELETION: Schema = Schema {
+    id: "clusterDeletion",
+    description: "What the deletion of a cluster would cut",
+    fields: clusters::DELETION,
+    ..PLAIN
+};
+
 pub(in crate::api) static GENERATE_KUBECONFIG_INPUT: Schema = Schema {
     id: "generateKubeconfigInput",
     description: "Which token goes into the kubeconfig",
-    fields: &[Field::new(
-        "reuse",
-        "password",
-        "A kubeconfig token to use again while half of its life is left",
-    )
-    .create()
-    .nullable()
-    .write_only()],
+    fields: clusters::KUBECONFIG_INPUT,
+    ..PLAIN
+};
+
+pub(in crate::api) static GENERATE_KUBECONFIGS_INPUT: Schema = Schema {
+    id: "generateKubeconfigsInput",
+    description: "Which clusters are in the kubeconfig, and with which tokens",
+    fields: clusters::KUBECONFIGS_INPUT,
     ..PLAIN
 };
 
@@ -215,7 +268,8 @@ pub(in crate::api) static GENERATE_KUBECONFIG_OUTPUT: Schema = Schema {
     description: "A kubeconfig",
     fields: &[
         Field::new("config", "string", "Its text, in YAML"),
-        Field::new("tokenName", "reference[token]", "The token in it").nullable(),
+        Field::new("tokenName", "reference[token]", "The token in it; the first of several").nullable(),
+        Field::new("tokenNames", "array[string]", "The tokens in it"),
     ],
     ..PLAIN
 };

@@ -15,8 +15,8 @@ pub(in crate::api) struct Field {
     /// Its name in the JSON object.
     #[serde(skip)]
     pub(in crate::api) name: &'static str,
-    /// `string`, `password`, `int`, `boolean`, `date`, `enum`, `array[string]`, `map[string]`, `reference[<type>]`, or
-    /// another schema's id.
+    /// `string`, `password`, `int`, `boolean`, `date`, `enum`, `array[string]`, `array[password]`, `map[string]`,
+    /// `reference[<type>]`, or another schema's id.
     #[serde(rename = "type")]
     pub(in crate::api) kind: &'static str,
     /// Whether it can be given when one is made.
@@ -44,6 +44,9 @@ pub(in crate::api) struct Field {
     pub(in crate::api) default_value: Option<&'static str>,
     /// What it means, for people.
     pub(in crate::api) description: &'static str,
+    /// Whether it is a text of many lines.
+    #[serde(skip)]
+    pub(in crate::api) long: bool,
 }
 
 impl Field {
@@ -62,6 +65,7 @@ impl Field {
             options: &[],
             default_value: None,
             description,
+            long: false,
         }
     }
 
@@ -91,6 +95,10 @@ impl Field {
 
     pub(super) const fn at_most_long(self, characters: i64) -> Self {
         Self { max_length: Some(characters), ..self }
+    }
+
+    pub(super) const fn long(self) -> Self {
+        Self { long: true, ..self }
     }
 
     pub(super) const fn one_of(self, options: &'static [&'static str]) -> Self {

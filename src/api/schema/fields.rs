@@ -29,7 +29,7 @@ const MADE_KINDS: &[&str] = &[
 
 pub(super) const ID: Field = Field::new("id", "string", "What it is called in paths");
 pub(super) const NAME: Field = Field::new("name", "string", "What it is called");
-const CREATED: Field = Field::new("created", "date", "When it was made");
+pub(super) const CREATED: Field = Field::new("created", "date", "When it was made");
 
 pub(super) const TOKEN: &[Field] = &[
     ID,
@@ -65,7 +65,8 @@ pub(super) const TOKEN: &[Field] = &[
     Field::new("userPrincipal", "string", "Its user, in the words of Rancher's clients"),
     Field::new("groupPrincipals", "array[string]", "Always null: a token has the groups of its user")
         .nullable(),
-    Field::new("clusterId", "reference[cluster]", "Always null: a token is good for every cluster")
+    Field::new("clusterId", "reference[cluster]", "The one cluster it is good for; for all unless given")
+        .create()
         .nullable(),
     Field::new("creatorId", "reference[user]", "Always null").nullable(),
 ];

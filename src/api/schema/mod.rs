@@ -2,6 +2,7 @@
 //! clients and the pages' forms are made from this.
 
 mod catalogue;
+mod clusters;
 mod field;
 mod fields;
 

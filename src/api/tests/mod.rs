@@ -1,6 +1,7 @@
 //! The API as a client sees it, on a real store.
 
 mod changes;
+mod clusters;
 mod credentials;
 mod features;
 mod lists;
@@ -18,8 +19,9 @@ use http_body_util::BodyExt as _;
 use serde_json::Value;
 use tower::ServiceExt as _;
 
-use super::{Authentication, Caller, ClientAddress, Info, owns, router};
+use super::{Authentication, Caller, ClientAddress, Registry, owns, router};
 use crate::authority::testing::House;
+use crate::telemetry::Telemetry;
 
 /// An answer, read to its end.
 pub(super) struct Answer {
@@ -43,12 +45,9 @@ impl Answer {
     }
 }
 
-pub(super) fn info() -> Info {
-    Info {
-        server_url: "https://gate.example.org:8443".to_owned(),
-        certificate_authority: Some("PEM".to_owned()),
-        cluster: "local".to_owned(),
-    }
+/// No stream at all.
+pub(super) fn streams() -> Registry {
+    Registry::new(Telemetry::without_access_log())
 }
 
 /// Sends `request` as `caller`, who comes from an address of its own.
@@ -58,7 +57,7 @@ pub(super) async fn send(house: &House, caller: Option<&Caller>, mut request: Re
         request.extensions_mut().insert(Authentication::Caller(caller.clone()));
     }
     request.extensions_mut().insert(ClientAddress("192.0.2.1:4711".parse().unwrap()));
-    let response = router(house.authority.clone(), info()).oneshot(request).await.unwrap();
+    let response = router(house.authority.clone(), streams()).oneshot(request).await.unwrap();
     let (parts, body) = response.into_parts();
     let bytes = body.collect().await.unwrap().to_bytes();
     assert_eq!(parts.headers["cache-control"], "no-store");

@@ -5,7 +5,7 @@ use axum::extract::Request;
 use http::{Method, StatusCode};
 use tower::ServiceExt as _;
 
-use super::{Authentication, ask, info, router, send};
+use super::{Authentication, ask, router, send, streams};
 use crate::authority::testing::{House, PASSWORD};
 
 #[tokio::test]
@@ -78,7 +78,7 @@ async fn a_failed_credential_is_answered_by_whose_fault_it_is() {
     }
     let mut request = Request::builder().uri("/ping").body(Body::empty()).unwrap();
     request.extensions_mut().insert(Authentication::Failed(StatusCode::UNAUTHORIZED));
-    let answer = router(house.authority.clone(), info()).oneshot(request).await.unwrap();
+    let answer = router(house.authority.clone(), streams()).oneshot(request).await.unwrap();
     assert_eq!(answer.status(), StatusCode::OK, "what needs no credential does not mind a bad one");
 }
 

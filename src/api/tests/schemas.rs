@@ -40,8 +40,17 @@ fn whatever_a_schema_refers_to_is_there() {
             );
         }
         for field in schema.fields {
-            let plain =
-                ["string", "password", "int", "boolean", "date", "enum", "array[string]", "map[string]"];
+            let plain = [
+                "string",
+                "password",
+                "int",
+                "boolean",
+                "date",
+                "enum",
+                "array[string]",
+                "array[password]",
+                "map[string]",
+            ];
             let referred = field.kind.strip_prefix("reference[").and_then(|id| id.strip_suffix(']'));
             assert!(
                 plain.contains(&field.kind) || known(referred.unwrap_or(field.kind)),

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use crate::api::body::whole;
 use crate::api::error::ApiError;
 use crate::authority::{AuthorityError, NewToken, Rotation, TokenChange};
-use crate::identity::UserId;
+use crate::identity::{ClusterId, UserId};
 use crate::token::TokenKind;
 
 /// What counts of a new token as a client sends it. Name, state and the like are ours to decide and are ignored.
@@ -31,7 +31,8 @@ pub(in crate::api) struct TokenRequest {
     description: Option<String>,
     /// Whether it is deleted a minute after its maker stops renewing its lease.
     lease: Option<bool>,
-    #[schema(ignore)]
+    /// The one cluster it is to be good for, by its id; all of them, and this API, unless given.
+    #[schema(pattern = "^[a-z0-9-]{0,63}$")]
     cluster_id: Option<String>,
     #[schema(ignore)]
     groups: Option<Vec<String>>,
@@ -91,13 +92,11 @@ impl TryFrom<TokenRequest> for NewToken {
 
     fn try_from(request: TokenRequest) -> Result<Self, ApiError> {
         // What would be narrower or wider than asked for is refused, not silently made.
-        if given(request.cluster_id).is_some() {
-            let message = "tokens for one cluster alone are not supported";
-            return Err(ApiError::invalid("InvalidOption", message).on("clusterId"));
-        }
         if request.groups.is_some() || request.group_principals.is_some() {
             return Err(ApiError::invalid("InvalidOption", "a token has the groups of its user").on("groups"));
         }
+        let cluster = given(request.cluster_id)
+            .map(|id| ClusterId::try_from(id.as_str()).map_err(|_| AuthorityError::UnknownCluster));
         let kind = given(request.kind).map(|text| TokenKind::from_text(&text).ok_or_else(unknown_kind));
         let owner = given(request.user_id)
             .map(|id| UserId::try_from(id.as_str()).map_err(|_| AuthorityError::UnknownOwner));
@@ -107,7 +106,7 @@ impl TryFrom<TokenRequest> for NewToken {
             ttl: request.ttl,
             description: request.description.unwrap_or_default(),
             lease: request.lease.unwrap_or(false),
-            cluster: None,
+            cluster: cluster.transpose()?,
         })
     }
 }

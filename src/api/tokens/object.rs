@@ -9,6 +9,7 @@ use crate::api::Caller;
 use crate::api::request::Links;
 use crate::authority::Issued;
 use crate::clock::{self, UnixMillis};
+use crate::identity::ClusterId;
 use crate::token::{LastUse, TokenKind, TokenName, TokenRecord};
 
 /// A token; its key is in it when it was just made, and never again.
@@ -46,7 +47,7 @@ pub(in crate::api) struct TokenObject {
     group_principals: Option<Vec<String>>,
     /// Always `local`.
     auth_provider: &'static str,
-    /// Always null: a token is good for every cluster.
+    /// The one cluster it is good for; null for all of them.
     cluster_id: Option<String>,
     /// Free text.
     description: String,
@@ -98,7 +99,7 @@ impl TokenObject {
             user_principal: format!("local://{}", token.user_id),
             group_principals: None,
             auth_provider: "local",
-            cluster_id: None,
+            cluster_id: token.cluster.as_ref().map(ClusterId::to_string),
             description: token.description.clone(),
             ttl: token.ttl.0,
             expires_at: expires_at(token),

@@ -2,12 +2,14 @@
 
 use serde_json::Value;
 
-use super::form::{Form, FormData, Given, Input, Purpose};
+use super::form::{Form, Given, Input, Purpose};
+use super::object::kubeconfig;
 use super::page::{CollectionPage, Column, Notice, Visitor, plural_label};
 use super::resource::{Place, Refused, link};
+use super::sent::FormData;
 use super::text::{Cell, Link, local};
 use super::{settings, target};
-use crate::api::schema::Schema;
+use crate::api::schema::{self, Schema};
 
 pub(super) fn page(
     visitor: &Visitor,
@@ -58,7 +60,19 @@ fn forms(
         .map(|form| Form { title: "Create".to_owned(), action: place.path.clone(), ..form }.button("Create"));
     let several =
         (schema.id == "setting").then(|| settings::form(place, json, sent(refused, "set"))).flatten();
-    create.into_iter().chain(several).collect()
+    let kubeconfigs = (schema.id == "cluster").then(|| kubeconfigs(place, json, refused)).flatten();
+    create.into_iter().chain(several).chain(kubeconfigs).collect()
+}
+
+/// The form for a kubeconfig with several clusters in it.
+fn kubeconfigs(place: &Place, json: &Value, refused: Option<Refused<'_>>) -> Option<Form> {
+    const NAME: &str = "generateKubeconfig";
+    link(json, "actions", NAME)?;
+    let fields = schema::find("generateKubeconfigsInput")?.fields;
+    let given = Given { data: sent(refused, NAME), object: None };
+    let form = Form::of(Purpose::Create, NAME, fields, given)?;
+    let (title, action) = ("Kubeconfig for several".to_owned(), format!("{}?action={NAME}", place.path));
+    Some(kubeconfig(Form { title, action, ..form }))
 }
 
 /// What was sent by the form of this name, if it was the one that was refused.
@@ -114,6 +128,7 @@ fn column_names(kind: &str, data: &[Value]) -> Vec<String> {
             "created",
         ],
         "user" => &["id", "username", "groups", "admin", "enabled", "created"],
+        "cluster" => &["id", "name", "state", "source", "endpoints", "created"],
         "setting" => &["id", "value", "unit", "default", "source"],
         "feature" => &["id", "value", "locked", "description"],
         "auditEvent" => {

@@ -8,9 +8,9 @@ use http::request::Parts;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::form::FormData;
 use super::page::{AgainPage, LoginPage, Notice, PasswordPage, Revocation, Visitor, see_other};
 use super::resource::{comes_from_elsewhere, log_in_first, refusal};
+use super::sent::FormData;
 use super::text::Link;
 use super::{View, own_parameter};
 use crate::api::body::form_body;

@@ -1,12 +1,10 @@
-//! Forms: made from the fields of a schema, filled from what is there, and read back as the JSON the API takes.
+//! Forms: made from the fields of a schema, and filled from what is there.
 
-use bytes::Bytes;
-use http::StatusCode;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
+use super::sent::FormData;
 use super::text::{UNITS, in_units, text};
-use crate::api::error::ApiError;
-use crate::api::schema::{Field, Filter};
+use crate::api::schema::{self, Field, Filter};
 
 /// A form as a page shows it. It is sent by POST.
 #[derive(Default)]
@@ -72,6 +70,7 @@ pub(super) enum Purpose {
 }
 
 impl Purpose {
+    /// Whether a form has controls for it.
     fn takes(self, field: &Field) -> bool {
         match self {
             Self::Create => field.create,
@@ -88,10 +87,9 @@ impl Form {
         fields: &'static [Field],
         given: Given<'_>,
     ) -> Option<Self> {
-        let inputs: Vec<_> = fields
-            .iter()
-            .filter(|field| purpose.takes(field))
-            .filter_map(|field| Input::of(purpose, prefix, field, given))
+        let inputs: Vec<_> = leaves(purpose, fields)
+            .into_iter()
+            .filter_map(|leaf| Input::of(purpose, prefix, &leaf, given))
             .collect();
         (!inputs.is_empty()).then(|| Self { inputs, open: given.data.is_some(), ..Self::default() })
     }
@@ -102,6 +100,33 @@ impl Form {
     }
 }
 
+/// A field as a control: one of an object within the resource is called after both.
+pub(super) struct Leaf {
+    pub(super) name: String,
+    pub(super) field: &'static Field,
+}
+
+/// The fields that a form has controls for.
+fn leaves(purpose: Purpose, fields: &'static [Field]) -> Vec<Leaf> {
+    let of = |field: &'static Field| match inner(field) {
+        Some(inner) => taken(purpose, inner)
+            .map(|inner| Leaf { name: format!("{}.{}", field.name, inner.name), field: inner })
+            .collect(),
+        None => vec![Leaf { name: field.name.to_owned(), field }],
+    };
+    taken(purpose, fields).flat_map(of).collect()
+}
+
+/// The fields that a form is about.
+pub(super) fn taken(purpose: Purpose, fields: &'static [Field]) -> impl Iterator<Item = &'static Field> {
+    fields.iter().filter(move |field| purpose.takes(field))
+}
+
+/// The fields of the object that a field is.
+pub(super) fn inner(field: &Field) -> Option<&'static [Field]> {
+    schema::find(field.kind).filter(|schema| schema.plural.is_empty()).map(|schema| schema.fields)
+}
+
 /// What the controls of a form are filled with: what was sent and refused, else what the resource has.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Given<'a> {
@@ -110,11 +135,12 @@ pub(super) struct Given<'a> {
 }
 
 impl Given<'_> {
-    fn text(self, field: &Field) -> String {
-        if let Some(sent) = self.data.and_then(|data| data.get(field.name)) {
+    fn text(self, leaf: &Leaf) -> String {
+        if let Some(sent) = self.data.and_then(|data| data.get(&leaf.name)) {
             return sent.to_owned();
         }
-        match self.object.and_then(|object| object.get(field.name)) {
+        let object = self.object;
+        match object.and_then(|object| leaf.name.split('.').try_fold(object, |part, name| part.get(name))) {
             Some(Value::Array(items)) => items.iter().map(text).collect::<Vec<_>>().join("\n"),
             Some(value) => text(value),
             None => String::new(),
@@ -137,16 +163,17 @@ impl Given<'_> {
 }
 
 impl Input {
-    fn of(purpose: Purpose, prefix: &str, field: &'static Field, given: Given<'_>) -> Option<Self> {
+    fn of(purpose: Purpose, prefix: &str, leaf: &Leaf, given: Given<'_>) -> Option<Self> {
+        let field = leaf.field;
         let kind = InputKind::of(field)?;
         let (value, unit) = match kind {
-            InputKind::Password => (String::new(), String::new()),
             InputKind::Duration => given.duration(field),
-            _ => (given.text(field), String::new()),
+            _ if field.kind == "password" => (String::new(), String::new()),
+            _ => (given.text(leaf), String::new()),
         };
         Some(Self {
-            id: format!("{prefix}-{}", field.name),
-            name: field.name.to_owned(),
+            id: format!("{prefix}-{}", leaf.name),
+            name: leaf.name.clone(),
             hint: hint(field, kind),
             kind,
             value,
@@ -183,11 +210,12 @@ impl Choice {
 
 impl InputKind {
     /// `None` for what no control can show.
-    fn of(field: &Field) -> Option<Self> {
+    pub(super) fn of(field: &Field) -> Option<Self> {
         match field.kind {
             "int" if field.name == "ttl" => Some(Self::Duration),
             "int" => Some(Self::Number),
             "boolean" | "enum" => Some(Self::Choice),
+            "string" | "password" if field.long => Some(Self::LongText),
             "password" => Some(Self::Password),
             "array[string]" => Some(Self::Lines),
             "string" | "date" => Some(Self::Text),
@@ -217,80 +245,7 @@ fn choices(purpose: Purpose, field: &Field, kind: InputKind) -> Vec<Choice> {
     blank.into_iter().chain(options.iter().copied().map(Choice::of)).collect()
 }
 
-/// A form as a browser sends it.
-pub(super) struct FormData(Vec<(String, String)>);
-
-impl FormData {
-    pub(super) fn parse(bytes: &Bytes) -> Self {
-        Self(form_urlencoded::parse(bytes).into_owned().collect())
-    }
-
-    pub(super) fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_str())
-    }
-
-    /// The fields as the API takes them. Of an update only what differs from `current`: what somebody else has changed
-    /// in the meantime stays as it is.
-    pub(super) fn to_json(
-        &self,
-        purpose: Purpose,
-        fields: &[Field],
-        current: Option<&Value>,
-    ) -> Result<Value, ApiError> {
-        let mut object = Map::new();
-        for field in fields.iter().filter(|field| purpose.takes(field)) {
-            let Some(value) = self.value(purpose, field)? else { continue };
-            let unchanged = current.and_then(|current| current.get(field.name)) == Some(&value);
-            if !unchanged || field.required {
-                object.insert(field.name.to_owned(), value);
-            }
-        }
-        Ok(Value::Object(object))
-    }
-
-    fn value(&self, purpose: Purpose, field: &Field) -> Result<Option<Value>, ApiError> {
-        let Some(sent) = self.get(field.name) else { return Ok(None) };
-        let Some(kind) = InputKind::of(field) else { return Ok(None) };
-        let empty = if kind == InputKind::Password { sent.is_empty() } else { sent.trim().is_empty() };
-        let can_be_emptied = purpose == Purpose::Update
-            && matches!(kind, InputKind::Lines | InputKind::Text | InputKind::LongText);
-        if empty && !can_be_emptied {
-            return Ok(None);
-        }
-        Ok(Some(match kind {
-            InputKind::Number => number(field, sent)?.into(),
-            InputKind::Duration => self.duration(field, sent)?.into(),
-            InputKind::Choice if field.kind == "boolean" => (sent == "true").into(),
-            InputKind::Lines => {
-                sent.lines().map(str::trim).filter(|line| !line.is_empty()).map(Value::from).collect()
-            }
-            InputKind::Choice | InputKind::Password => sent.into(),
-            // Browsers end lines as networks do.
-            InputKind::Text | InputKind::LongText => sent.replace("\r\n", "\n").into(),
-        }))
-    }
-
-    fn duration(&self, field: &Field, sent: &str) -> Result<i64, ApiError> {
-        let unit = self.get(&unit_name(field)).unwrap_or("milliseconds");
-        let length =
-            UNITS.iter().find(|(name, _)| *name == unit).and_then(|(_, length)| i64::try_from(*length).ok());
-        let millis =
-            length.zip(Some(number(field, sent)?)).and_then(|(length, number)| number.checked_mul(length));
-        millis.ok_or_else(|| ApiError::invalid("InvalidFormat", format!("{} is too long", field.name)))
-    }
-}
-
-fn number(field: &Field, sent: &str) -> Result<i64, ApiError> {
-    let error = || {
-        ApiError::new(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "InvalidFormat",
-            format!("{} must be a whole number", field.name),
-        )
-    };
-    sent.trim().parse().map_err(|_| error())
-}
-
-fn unit_name(field: &Field) -> String {
+/// What the unit beside a duration is called.
+pub(super) fn unit_name(field: &Field) -> String {
     format!("{}.unit", field.name)
 }

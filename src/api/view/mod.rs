@@ -9,6 +9,7 @@ mod form;
 mod object;
 mod page;
 mod resource;
+mod sent;
 mod settings;
 mod submit;
 #[cfg(test)]

@@ -5,14 +5,14 @@ use http::StatusCode;
 use serde_json::Value;
 
 use super::collection::sent;
-use super::form::{Button, Form, Given, Purpose};
+use super::form::{Button, Form, Given, Purpose, inner};
 use super::page::{
     Notice, ObjectPage, Progress, Question, QuestionPage, Row, Visitor, plural_label, see_other,
 };
 use super::resource::{Place, Refused, link};
 use super::settings;
 use super::text::{Cell, Link, text};
-use crate::api::schema::{self, Schema};
+use crate::api::schema::{self, Field, Schema};
 
 pub(super) fn page(
     visitor: &Visitor,
@@ -39,13 +39,20 @@ pub(super) fn page(
 }
 
 /// Asks whether it is really to be done. There is no page for a question that the resource does not allow.
-pub(super) fn question(visitor: &Visitor, place: &Place, json: &Value, what: &str) -> Response {
+pub(super) fn question(
+    visitor: &Visitor,
+    place: &Place,
+    json: &Value,
+    what: &str,
+    consequences: Option<String>,
+) -> Response {
     let Some(question) = questions(json).into_iter().find(|question| question.value == what) else {
         return see_other(&place.path);
     };
     let id = text(json.get("id").unwrap_or(&Value::Null));
     let (method, hidden, texts, label) = if what == "delete" {
-        (Some("DELETE"), Vec::new(), deletion(json, &id), "Yes, delete")
+        let texts = deletion(json, &id).into_iter().chain(consequences).collect();
+        (Some("DELETE"), Vec::new(), texts, "Yes, delete")
     } else {
         let hidden = vec![("value", "true".to_owned())];
         (
@@ -72,9 +79,13 @@ pub(super) fn question(visitor: &Visitor, place: &Place, json: &Value, what: &st
 pub(super) fn rows(schema: Option<&Schema>, json: &Value) -> Vec<Row> {
     let Some(object) = json.as_object() else { return Vec::new() };
     let fields = schema.map(|schema| schema.fields).unwrap_or_default();
-    let known = fields.iter().filter_map(|field| {
-        let cell = Cell::of(Some(field), field.name, object.get(field.name)?);
-        Some(Row { name: field.name.to_owned(), cell: cell.or("none") })
+    let known = fields.iter().flat_map(|field| match (inner(field), object.get(field.name)) {
+        (_, None) => Vec::new(),
+        (Some(inner), Some(value @ Value::Object(_))) => inner
+            .iter()
+            .filter_map(|part| row(part, format!("{}.{}", field.name, part.name), value))
+            .collect(),
+        (..) => row(field, field.name.to_owned(), json).into_iter().collect(),
     });
     let unknown = object.iter().filter(|(name, value)| {
         !fields.iter().any(|field| field.name == name.as_str())
@@ -90,9 +101,15 @@ pub(super) fn rows(schema: Option<&Schema>, json: &Value) -> Vec<Row> {
     known.chain(unknown).chain(links).collect()
 }
 
+/// A field of `object` under this name, if it has it.
+fn row(field: &Field, name: String, object: &Value) -> Option<Row> {
+    let cell = Cell::of(Some(field), field.name, object.get(field.name)?);
+    Some(Row { name, cell: cell.or("none") })
+}
+
 fn title(json: &Value) -> String {
     let word = |name| json.get(name).map(text).unwrap_or_default();
-    let name = Some(word("username")).filter(|name| !name.is_empty());
+    let name = [word("username"), word("name")].into_iter().find(|name| !name.is_empty());
     format!("{} {}", word("type"), name.unwrap_or_else(|| word("id")))
 }
 
@@ -165,7 +182,7 @@ fn actions(
 }
 
 /// A kubeconfig can be read on a page or kept as a file.
-fn kubeconfig(mut form: Form) -> Form {
+pub(super) fn kubeconfig(mut form: Form) -> Form {
     form.open = true;
     form.buttons.push(Button { label: "Show a kubeconfig".to_owned(), value: "page" });
     form.buttons.push(Button { label: "Download a kubeconfig".to_owned(), value: "file" });
@@ -199,13 +216,16 @@ fn deletion(json: &Value, id: &str) -> Vec<String> {
         Some("token") => {
             "Whatever presents this token is refused from then on, and its open connections are cut."
         }
+        Some("cluster") => {
+            "Requests for this cluster are refused from then on, and its open connections are cut."
+        }
         Some("user") => {
             "All tokens of this user are deleted as well, and what presents them is refused from then on."
         }
         _ => "",
     };
-    let of =
-        json.get("description").or_else(|| json.get("username")).map(text).filter(|text| !text.is_empty());
+    let of = ["description", "username", "name"].into_iter().find_map(|name| json.get(name)).map(text);
+    let of = of.filter(|text| !text.is_empty() && text != id);
     let name = of.map_or_else(|| id.to_owned(), |of| format!("{id} ({of})"));
     [format!("{name} is deleted. This can't be undone."), what.to_owned()]
         .into_iter()
@@ -219,6 +239,14 @@ fn notes(json: &Value) -> Vec<String> {
     if is("type", "setting") && is("source", "env") {
         notes.push("The server's environment sets this. It can't be changed here.".to_owned());
     }
+    if is("type", "cluster") && is("source", "configured") {
+        notes.push(
+            "The server's configuration says that this cluster is there. It can't be changed here."
+                .to_owned(),
+        );
+    }
+    let trouble = json.get("transitioningMessage").map(text).filter(|text| !text.is_empty());
+    notes.extend(trouble.map(|text| format!("This cluster can't be used: {text}.")));
     if is("type", "token") && json.get("current") == Some(&Value::Bool(true)) {
         notes.push("This is the session you are looking through. Log out to end it.".to_owned());
     }

@@ -7,8 +7,8 @@ use http::request::Parts;
 use http::{HeaderName, Method, StatusCode, Uri};
 use serde_json::Value;
 
-use super::form::FormData;
 use super::page::{AgainPage, Notice, Visitor, see_other};
+use super::sent::FormData;
 use super::text::{Link, local, schema_of};
 use super::{Reply, View, api_query, collection, object, own_parameter, target};
 use crate::api::error::ApiError;
@@ -85,10 +85,35 @@ pub(super) async fn show_to(
             visitor.show(status, &collection::page(visitor, &place, &json, &filters, notice, refused))
         }
         _ => match own_parameter(&parts.uri, "_confirm").filter(|_| refused.is_none()) {
-            Some(what) => object::question(visitor, &place, &json, &what),
+            Some(what) => {
+                let consequences = consequences(view, parts, &place, &what).await?;
+                object::question(visitor, &place, &json, &what, consequences)
+            }
             None => visitor.show(status, &object::page(visitor, &place, &json, notice, refused)),
         },
     })
+}
+
+/// What the deletion of a cluster would cut, in words.
+async fn consequences(
+    view: &View,
+    parts: &Parts,
+    place: &Place,
+    what: &str,
+) -> Result<Option<String>, ApiError> {
+    if what != "delete" || place.schema.is_none_or(|schema| schema.id != "cluster") {
+        return Ok(None);
+    }
+    let asked = target(&place.path, &[("dryRun".to_owned(), "true".to_owned())]);
+    let reply = view.ask(parts, Method::DELETE, &asked, None).await?;
+    let Some(json) = reply.json() else { return Ok(None) };
+    let number = |name: &str| json.get(name).and_then(Value::as_u64);
+    let found = number("openStreams").zip(number("scopedTokens"));
+    Ok(found.map(|(streams, tokens)| {
+        format!(
+            "Open streams that are cut: {streams}. Tokens that are good for this cluster alone: {tokens}."
+        )
+    }))
 }
 
 /// A refusal of the API as a page.

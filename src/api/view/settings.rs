@@ -3,8 +3,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::form::{Choice, Form, FormData, Input, InputKind};
+use super::form::{Choice, Form, Input, InputKind};
 use super::resource::{Place, link};
+use super::sent::FormData;
 use super::text::text;
 
 /// A form with a control for each setting that can be set here; `None` if the visitor may not.

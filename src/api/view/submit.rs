@@ -7,10 +7,11 @@ use http::request::Parts;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::form::{Form, FormData, Purpose};
+use super::form::{Form, Purpose};
 use super::object::rows;
 use super::page::{Notice, OncePage, QuestionPage, Visitor, seal, see_other};
 use super::resource::{Place, Refused, back, link, login_path, refusal, show_to};
+use super::sent::FormData;
 use super::settings;
 use super::text::{Link, path_of, text};
 use super::{Reply, View, api_query, target};
@@ -106,7 +107,7 @@ impl<'a> Order<'a> {
     /// The JSON the API takes for it; the inner error is about what was typed.
     async fn body(&self, view: &View, parts: &Parts) -> Result<Result<Option<Value>, ApiError>, ApiError> {
         let fields = self.place.schema.map(|schema| schema.fields).unwrap_or_default();
-        let json = |purpose, fields: &[Field], current: Option<&Value>| {
+        let json = |purpose, fields: &'static [Field], current: Option<&Value>| {
             self.data.to_json(purpose, fields, current).map(Some)
         };
         if self.method == Method::DELETE {
@@ -131,6 +132,10 @@ impl<'a> Order<'a> {
             && self.place.schema.is_some_and(|schema| schema.id == "setting")
     }
 
+    fn makes_kubeconfigs(&self) -> bool {
+        self.action.as_deref() == Some("generateKubeconfig")
+    }
+
     /// The fields that an action takes.
     fn input(&self, name: &str) -> &'static [Field] {
         let Some(schema) = self.place.schema else { return &[] };
@@ -142,7 +147,9 @@ impl<'a> Order<'a> {
     /// Which form of its page it is; empty for one that is on a page of its own.
     fn form(&self) -> &str {
         match (&self.action, &self.method) {
-            (Some(action), _) if self.place.is_one || self.sets_settings() => action,
+            (Some(action), _) if self.place.is_one || self.sets_settings() || self.makes_kubeconfigs() => {
+                action
+            }
             (None, &Method::POST) => "create",
             (None, &Method::PUT) => "edit",
             _ => "",
@@ -163,6 +170,7 @@ fn outcome(visitor: &Visitor, order: &Order<'_>, reply: &Reply) -> Response {
             kubeconfig_file(order, &json)
         }
         Some("generateKubeConfigOutput") => visitor.show(reply.status, &kubeconfig(visitor, order, &json)),
+        Some("clusterTestOutput") => visitor.show(reply.status, &verdict(visitor, order, &json)),
         Some("bulkResult") => visitor.show(reply.status, &bulk(visitor, order, &json)),
         _ if order.method == Method::DELETE => {
             see_other(&format!("{}?_done=deleted", order.place.collection))
@@ -202,7 +210,7 @@ fn kubeconfig(visitor: &Visitor, order: &Order<'_>, json: &Value) -> OncePage {
             .into_iter()
             .filter(|row| row.name == "tokenName")
             .collect(),
-        back: Link { href: order.place.path.clone(), label: "Back to the cluster".to_owned() },
+        back: Link { href: order.place.path.clone(), label: "Back to where it was made".to_owned() },
     }
 }
 
@@ -218,6 +226,21 @@ fn kubeconfig_file(order: &Order<'_>, json: &Value) -> Response {
         headers.insert(CONTENT_DISPOSITION, disposition);
     }
     response
+}
+
+/// Whether the server can use a cluster.
+fn verdict(visitor: &Visitor, order: &Order<'_>, json: &Value) -> QuestionPage {
+    let usable = json.get("usable") == Some(&Value::Bool(true));
+    let said = if usable { "The server can use this cluster." } else { "The server can't use this cluster." };
+    let notice = Notice { text: said.to_owned(), bad: !usable };
+    let path = &order.place.path;
+    QuestionPage {
+        frame: visitor.frame(path, "Test", Some(notice)),
+        texts: vec![json.get("message").map(text).unwrap_or_default()],
+        names: Vec::new(),
+        form: None,
+        back: Some(Link { href: path.clone(), label: "Back to the cluster".to_owned() }),
+    }
 }
 
 /// How many tokens an order is about, or was.

@@ -4,9 +4,10 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode, Uri};
 use serde_json::{Value, json};
 
-use super::form::{Form, FormData, Given, InputKind, Purpose};
+use super::form::{Form, Given, InputKind, Purpose};
 use super::page::{CollectionPage, ObjectPage, Visitor};
 use super::resource::{Place, Refused};
+use super::sent::FormData;
 use super::{api_query, collection, object, wants_page};
 use crate::api::schema;
 use crate::api::{Api, Authentication};
@@ -14,8 +15,8 @@ use crate::authority::testing::House;
 
 async fn visitor() -> Visitor {
     let house = House::new().await;
-    let info = std::sync::Arc::new(crate::api::tests::info());
-    let api = Api { authority: house.authority.clone(), info };
+    let streams = crate::api::tests::streams();
+    let api = Api { authority: house.authority.clone(), streams };
     let (mut parts, ()) = http::Request::new(()).into_parts();
     parts.extensions.insert(Authentication::Caller(house.root.clone()));
     Visitor::of(&api, &parts).await.unwrap()
@@ -193,10 +194,10 @@ async fn switching_a_feature_on_is_asked_first_and_only_while_it_is_off() {
     assert_eq!((progress.done, progress.total), (3, 10));
     feature["value"] = true.into();
     let place = Place::of("/v3/features/token-hashing");
-    let answer = object::question(&visitor().await, &place, &feature, "switch");
+    let answer = object::question(&visitor().await, &place, &feature, "switch", None);
     assert_eq!(answer.status(), StatusCode::SEE_OTHER);
     feature["value"] = false.into();
-    let answer = object::question(&visitor().await, &place, &feature, "switch");
+    let answer = object::question(&visitor().await, &place, &feature, "switch", None);
     assert_eq!(answer.status(), StatusCode::OK);
 }
 

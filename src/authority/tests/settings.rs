@@ -92,6 +92,6 @@ async fn what_the_environment_says_wins_and_stays() {
     }
     // The stored life of kubeconfigs is beyond the maximum now: that one rules, and other settings can be set.
     authority.set_settings(&house.root, set(&[(Setting::TokenQuota, "8")])).await.unwrap();
-    let issued = authority.kubeconfig_token(&house.alice, None).await.unwrap();
+    let issued = authority.kubeconfig_token(&house.alice, &[], None).await.unwrap();
     assert_eq!((issued.record.ttl.0, issued.clamped), (3_600_000, None));
 }

@@ -117,7 +117,7 @@ async fn a_quota_counts_all_but_sessions_and_never_keeps_anybody_from_logging_in
     let second = create(&house, &carol, NewToken::default()).await.unwrap();
     let refused = create(&house, &carol, NewToken::default()).await;
     assert!(matches!(refused, Err(AuthorityError::QuotaReached(2))), "{refused:?}");
-    let refused = house.authority.kubeconfig_token(&carol, None).await;
+    let refused = house.authority.kubeconfig_token(&carol, &[], None).await;
     assert!(matches!(refused, Err(AuthorityError::QuotaReached(2))));
     log_in(&house.authority, HOME, "carol", PASSWORD).await.unwrap();
     let rotated = house.authority.rotate_token(&carol, &second.record.name, Rotation::default()).await;
@@ -211,7 +211,7 @@ async fn a_lease_is_renewed_by_its_owner_until_it_has_ended_and_makes_nothing() 
     let on_lease = Caller { token: leased.name.clone(), ..alice.clone() };
     let minted = [
         authority.create_token(&on_lease, NewToken::default()).await,
-        authority.kubeconfig_token(&on_lease, None).await,
+        authority.kubeconfig_token(&on_lease, &[], None).await,
         authority.rotate_token(&on_lease, &alice.token, Rotation::default()).await,
     ];
     assert!(minted.iter().all(|answer| matches!(answer, Err(AuthorityError::CallerOnLease))), "{minted:?}");
@@ -229,19 +229,19 @@ async fn a_lease_is_renewed_by_its_owner_until_it_has_ended_and_makes_nothing() 
 async fn a_kubeconfigs_token_is_reused_while_it_is_good_and_young() {
     let house = House::new().await;
     let (authority, alice) = (&house.authority, &house.alice);
-    let first = authority.kubeconfig_token(alice, None).await.unwrap();
+    let first = authority.kubeconfig_token(alice, &[], None).await.unwrap();
     assert_eq!((first.record.kind, first.record.ttl), (TokenKind::Kubeconfig, Ttl(30 * DAY)));
-    let again = authority.kubeconfig_token(alice, Some(first.bearer.clone())).await.unwrap();
+    let again = authority.kubeconfig_token(alice, std::slice::from_ref(&first.bearer), None).await.unwrap();
     assert!(again.reused && again.record.name == first.record.name);
     assert_eq!(again.bearer.expose().expose(), first.bearer.expose().expose());
 
     let mut guessed = first.bearer.clone();
     guessed.key = crate::token::TokenKey::generate().unwrap();
-    let of_root = authority.kubeconfig_token(&house.root, None).await.unwrap().bearer;
+    let of_root = authority.kubeconfig_token(&house.root, &[], None).await.unwrap().bearer;
     let key = create(&house, alice, NewToken::default()).await.unwrap().bearer;
     for (bearer, why) in [(guessed, "the key is wrong"), (of_root, "another's"), (key, "not a kubeconfig's")]
     {
-        let issued = authority.kubeconfig_token(alice, Some(bearer)).await.unwrap();
+        let issued = authority.kubeconfig_token(alice, &[bearer], None).await.unwrap();
         assert!(!issued.reused, "{why}");
     }
     let old = format!(
@@ -250,7 +250,7 @@ async fn a_kubeconfigs_token_is_reused_while_it_is_good_and_young() {
         first.record.name
     );
     edit(house.dir.path(), &old);
-    let issued = authority.kubeconfig_token(alice, Some(first.bearer)).await.unwrap();
+    let issued = authority.kubeconfig_token(alice, &[first.bearer], None).await.unwrap();
     assert!(!issued.reused, "less than half of its life is left");
 }
 

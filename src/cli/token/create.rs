@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::{NewFormat, TokenResource, Ttl, parse_ttl, print_new};
 use crate::cli::client::Client;
+use crate::cli::cluster;
 use crate::cli::error::CliError;
 use crate::cli::output::remark;
 use crate::cli::table::span;
@@ -27,6 +28,9 @@ pub(super) struct Create {
     /// Whose it is, by name or id, for administrators
     #[arg(long, value_name = "USER")]
     user: Option<String>,
+    /// The one cluster it is good for, by name or id; without it, all of them and the server's own API
+    #[arg(long, value_name = "CLUSTER")]
+    cluster: Option<String>,
     /// How to print; `bearer` prints nothing but the token itself
     #[arg(short, long, value_enum, default_value = "bearer", value_name = "FORMAT")]
     output: NewFormat,
@@ -43,6 +47,9 @@ impl Create {
         add("description", self.description.map(Value::from));
         if let Some(name) = &self.user {
             add("userId", Some(user::id_of(client, name)?.into()));
+        }
+        if let Some(name) = &self.cluster {
+            add("clusterId", Some(cluster::id_of(client, name)?.into()));
         }
         let answer = client.exchange(Method::POST, "/v3/tokens", Some(&Value::Object(body)))?;
         let token: TokenResource = client.parse(&answer.body)?;

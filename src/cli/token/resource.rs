@@ -26,6 +26,7 @@ pub(super) struct TokenResource {
     last_used_address: Option<String>,
     last_used_user_agent: Option<String>,
     lease_until: Option<String>,
+    cluster_id: Option<String>,
     replaced_by: Option<String>,
 }
 
@@ -42,7 +43,11 @@ impl TokenResource {
             ("Current", yes(self.current)),
             ("Last used", self.last_use()),
         ];
-        let rare = [("Leased until", &self.lease_until), ("Replaced by", &self.replaced_by)];
+        let rare = [
+            ("Cluster", &self.cluster_id),
+            ("Leased until", &self.lease_until),
+            ("Replaced by", &self.replaced_by),
+        ];
         facts.extend(rare.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))));
         facts.push(("Description", self.description.clone().unwrap_or_default()));
         facts

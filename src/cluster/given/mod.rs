@@ -95,7 +95,7 @@ impl GivenReach {
     pub fn check(self) -> Result<CheckedReach, GivenError> {
         let mut reach = Reach {
             endpoints: endpoints(&self.endpoints)?,
-            ca: self.ca.map(|pem| authorities("caCertificates", pem)).transpose()?,
+            ca: self.ca.map(|pem| authorities("caCert", pem)).transpose()?,
             tls_server_name: self.tls_server_name.map(server_name).transpose()?,
             credential: Credential::Configuration,
         };

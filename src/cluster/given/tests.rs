@@ -58,7 +58,7 @@ fn every_field_is_named_when_it_is_wrong() {
         assert_eq!(error.field, "endpoints", "{count}");
     }
     let error = GivenReach { ca: Some("PEM".to_owned()), ..token() }.check().unwrap_err();
-    assert_eq!(error.field, "caCertificates");
+    assert_eq!(error.field, "caCert");
     let error = GivenReach { tls_server_name: Some("a b".to_owned()), ..token() }.check().unwrap_err();
     assert_eq!(error.field, "tlsServerName");
     for (credential, field) in [

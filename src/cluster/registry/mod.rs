@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 
+use super::error::with_causes;
 use super::recorded::{Keeping, Recorded};
 use super::refresh::blocking;
 use super::{Access, Cluster, ClusterError, ClusterId, ClusterRecord};
@@ -265,7 +266,7 @@ async fn load(registry: Weak<Inner>, id: ClusterId) {
 }
 
 impl Member {
-    fn recorded(&self, keeping: &Keeping) -> Arc<Recorded> {
+    pub(super) fn recorded(&self, keeping: &Keeping) -> Arc<Recorded> {
         match self.origin {
             Origin::Default | Origin::Configured => Recorded::configured(&self.record, keeping),
             Origin::Stored => Recorded::stored(&self.record, keeping),
@@ -311,15 +312,4 @@ fn altering(before: &Member, after: &ClusterRecord) -> Option<Change> {
 fn narrowing(before: &Member, after: &ClusterRecord) -> Option<Change> {
     let is_other = before.record.access != after.access;
     is_other.then(|| Change::Narrowed(after.id.clone(), after.access.clone()))
-}
-
-/// An error and what caused it, in one line.
-fn with_causes(error: &ClusterError) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

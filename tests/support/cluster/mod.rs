@@ -82,11 +82,26 @@ impl Cluster {
         }
     }
 
+    /// A second control plane beside the shared cluster, without a node. It is ours even where an existing cluster is
+    /// given: that is one only.
+    #[expect(clippy::panic, reason = "a test without its cluster has failed")]
+    pub(crate) fn second() -> &'static Self {
+        static SECOND: OnceLock<Result<Cluster, Error>> = OnceLock::new();
+        match SECOND.get_or_init(|| Self::start_own(&Options { node: false, dir: None })) {
+            Ok(cluster) => cluster,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
     /// Starts a cluster of its own, unless an existing one is given.
     pub(crate) fn start(options: &Options) -> Result<Self, Error> {
         if let Some(kubeconfig) = std::env::var_os("PORTCULLIS_TEST_KUBECONFIG") {
             return Ok(Self { facts: external::facts(Path::new(&kubeconfig))?, supervisor: None });
         }
+        Self::start_own(options)
+    }
+
+    fn start_own(options: &Options) -> Result<Self, Error> {
         let (supervisor, facts) = Supervisor::start(options)?;
         Ok(Self { facts, supervisor: Some(Mutex::new(supervisor)) })
     }
