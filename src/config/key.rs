@@ -8,7 +8,7 @@ use super::{Config, TlsFiles};
 use crate::identity::{Group, Username};
 
 /// One key: where it can be set, what it takes, and how it reaches [`Config`].
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Key {
     /// The place in the file, parts joined by dots: `limits.headerTimeout`.
     pub path: &'static str,

@@ -9,6 +9,7 @@ mod clusters;
 mod error;
 mod file;
 mod key;
+mod limits;
 mod resolution;
 mod settings;
 mod source;

@@ -1,18 +1,19 @@
-//! Every configuration key. A new key is one entry here; README and tests follow.
+//! Every configuration key. A new key is one entry here, or in `limits` what is a limit; README and tests follow.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use super::cluster_keys;
 use super::key::{DefaultValue, Given, Key, Kind};
+use super::limits::LIMITS;
 use super::source::Host;
 use super::value::{
-    Expected, address, boolean, bounded_duration, choice, count, count_usize, log_format, origin, path,
-    server_names, size, system_identities,
+    address, boolean, choice, count_usize, log_format, origin, path, server_names, system_identities,
 };
 
 /// All keys in the order in which documentation shows them: those without a section first, then section by section.
-pub const KEYS: &[Key] = &[
+pub const KEYS: &[Key] = &joined::<{ GENERAL.len() + LIMITS.len() + LOG.len() }>(&[GENERAL, LIMITS, LOG]);
+
+const GENERAL: &[Key] = &[
     Key {
         path: "listen",
         environment: "PORTCULLIS_LISTEN",
@@ -126,135 +127,9 @@ pub const KEYS: &[Key] = &[
             system_identities(given).map(|value| draft.config.allowed_system_identities = value)
         },
     },
-    Key {
-        path: "limits.maxConnections",
-        environment: "PORTCULLIS_LIMITS_MAX_CONNECTIONS",
-        flag: None,
-        kind: Kind::Count,
-        default: DefaultValue::Text("10000"),
-        help: "Client connections open at the same time",
-        set: |draft, given| {
-            count_usize(given, 1_000_000).map(|value| draft.config.limits.max_connections = value)
-        },
-    },
-    Key {
-        path: "limits.tlsHandshakeTimeout",
-        environment: "PORTCULLIS_LIMITS_TLS_HANDSHAKE_TIMEOUT",
-        flag: None,
-        kind: Kind::Duration,
-        default: DefaultValue::Text("10s"),
-        help: "From accept to the end of the TLS handshake",
-        set: |draft, given| timeout(given).map(|value| draft.config.limits.tls_handshake_timeout = value),
-    },
-    Key {
-        path: "limits.firstByteTimeout",
-        environment: "PORTCULLIS_LIMITS_FIRST_BYTE_TIMEOUT",
-        flag: None,
-        kind: Kind::Duration,
-        default: DefaultValue::Text("10s"),
-        help: "From the handshake to the first byte of a request",
-        set: |draft, given| timeout(given).map(|value| draft.config.limits.first_byte_timeout = value),
-    },
-    Key {
-        path: "limits.headerTimeout",
-        environment: "PORTCULLIS_LIMITS_HEADER_TIMEOUT",
-        flag: None,
-        kind: Kind::Duration,
-        default: DefaultValue::Text("15s"),
-        help: "From the first byte of a request to the end of its header",
-        set: |draft, given| timeout(given).map(|value| draft.config.limits.header_timeout = value),
-    },
-    Key {
-        path: "limits.bodyIdleTimeout",
-        environment: "PORTCULLIS_LIMITS_BODY_IDLE_TIMEOUT",
-        flag: None,
-        kind: Kind::Duration,
-        default: DefaultValue::Text("60s"),
-        help: "Between two pieces of a request's body",
-        set: |draft, given| timeout(given).map(|value| draft.config.limits.body_idle_timeout = value),
-    },
-    Key {
-        path: "limits.idleTimeout",
-        environment: "PORTCULLIS_LIMITS_IDLE_TIMEOUT",
-        flag: None,
-        kind: Kind::Duration,
-        // Longer than the 90 s that client-go keeps an idle connection: the client closes first, so that no request
-        // of its meets a connection that is just being closed.
-        default: DefaultValue::Text("2m"),
-        help: "How long a connection without a request is kept",
-        set: |draft, given| timeout(given).map(|value| draft.config.limits.idle_timeout = value),
-    },
-    Key {
-        path: "limits.maxHeaderBytes",
-        environment: "PORTCULLIS_LIMITS_MAX_HEADER_BYTES",
-        flag: None,
-        kind: Kind::Size,
-        default: DefaultValue::Text("128KiB"),
-        help: "Size of a request's header",
-        set: |draft, given| {
-            size(given, 8 << 10, 1 << 20).map(|value| draft.config.limits.max_header_bytes = value)
-        },
-    },
-    Key {
-        path: "limits.maxHeaders",
-        environment: "PORTCULLIS_LIMITS_MAX_HEADERS",
-        flag: None,
-        kind: Kind::Count,
-        default: DefaultValue::Text("512"),
-        help: "Number of a request's header fields",
-        set: |draft, given| count_usize(given, 10_000).map(|value| draft.config.limits.max_headers = value),
-    },
-    Key {
-        path: "limits.maxStreamsPerConnection",
-        environment: "PORTCULLIS_LIMITS_MAX_STREAMS_PER_CONNECTION",
-        flag: None,
-        kind: Kind::Count,
-        default: DefaultValue::Text("250"),
-        help: "Requests at the same time on one HTTP/2 connection",
-        set: |draft, given| {
-            count(given, 10_000).map(|value| draft.config.limits.max_streams_per_connection = value)
-        },
-    },
-    Key {
-        path: "limits.drainTimeout",
-        environment: "PORTCULLIS_LIMITS_DRAIN_TIMEOUT",
-        flag: None,
-        kind: Kind::Duration,
-        default: DefaultValue::Text("30s"),
-        help: "How long requests may go on after the server was told to stop",
-        set: |draft, given| timeout(given).map(|value| draft.config.limits.drain_timeout = value),
-    },
-    Key {
-        path: "limits.connectTimeout",
-        environment: "PORTCULLIS_LIMITS_CONNECT_TIMEOUT",
-        flag: None,
-        kind: Kind::Duration,
-        default: DefaultValue::Text("10s"),
-        help: "For a connection to the apiserver, TLS included",
-        set: |draft, given| timeout(given).map(|value| draft.config.limits.connect_timeout = value),
-    },
-    Key {
-        path: "limits.tokenCacheEntries",
-        environment: "PORTCULLIS_LIMITS_TOKEN_CACHE_ENTRIES",
-        flag: None,
-        kind: Kind::Count,
-        default: DefaultValue::Text("100000"),
-        help: "Token records kept in memory",
-        set: |draft, given| {
-            count(given, 100_000_000).map(|value| draft.config.limits.token_cache_entries = u64::from(value))
-        },
-    },
-    Key {
-        path: "limits.logQueueLines",
-        environment: "PORTCULLIS_LIMITS_LOG_QUEUE_LINES",
-        flag: None,
-        kind: Kind::Count,
-        default: DefaultValue::Text("10000"),
-        help: "Lines that wait for the log writer; more are dropped and counted",
-        set: |draft, given| {
-            count_usize(given, 10_000_000).map(|value| draft.config.limits.log_queue_lines = value)
-        },
-    },
+];
+
+const LOG: &[Key] = &[
     Key {
         path: "log.format",
         environment: "PORTCULLIS_LOG_FORMAT",
@@ -288,9 +163,29 @@ pub const KEYS: &[Key] = &[
     },
 ];
 
-fn timeout(given: &Given) -> Result<Duration, Expected> {
-    bounded_duration(given, Duration::from_millis(1), Duration::from_hours(24))
+/// The sections as one table.
+const fn joined<const N: usize>(mut sections: &[&[Key]]) -> [Key; N] {
+    let mut table = [FILLER; N];
+    let mut rest = table.as_mut_slice();
+    while let [section, others @ ..] = sections {
+        let (place, behind) = rest.split_at_mut(section.len());
+        place.copy_from_slice(section);
+        rest = behind;
+        sections = others;
+    }
+    table
 }
+
+/// Stands in the table until the sections are in it.
+const FILLER: Key = Key {
+    path: "",
+    environment: "",
+    flag: None,
+    kind: Kind::Text,
+    default: DefaultValue::Unset,
+    help: "",
+    set: |_, _| Ok(()),
+};
 
 fn default_data_dir(host: &Host, environment: &BTreeMap<String, String>) -> Option<String> {
     if host.superuser {

@@ -1,0 +1,142 @@
+//! The keys of `limits`: what one client, or all together, may take, and for how long.
+
+use std::time::Duration;
+
+use super::key::{DefaultValue, Given, Key, Kind};
+use super::value::{Expected, bounded_duration, count, count_usize, size};
+
+pub(super) const LIMITS: &[Key] = &[
+    Key {
+        path: "limits.maxConnections",
+        environment: "PORTCULLIS_LIMITS_MAX_CONNECTIONS",
+        flag: None,
+        kind: Kind::Count,
+        default: DefaultValue::Text("10000"),
+        help: "Client connections open at the same time",
+        set: |draft, given| {
+            count_usize(given, 1_000_000).map(|value| draft.config.limits.max_connections = value)
+        },
+    },
+    Key {
+        path: "limits.tlsHandshakeTimeout",
+        environment: "PORTCULLIS_LIMITS_TLS_HANDSHAKE_TIMEOUT",
+        flag: None,
+        kind: Kind::Duration,
+        default: DefaultValue::Text("10s"),
+        help: "From accept to the end of the TLS handshake",
+        set: |draft, given| timeout(given).map(|value| draft.config.limits.tls_handshake_timeout = value),
+    },
+    Key {
+        path: "limits.firstByteTimeout",
+        environment: "PORTCULLIS_LIMITS_FIRST_BYTE_TIMEOUT",
+        flag: None,
+        kind: Kind::Duration,
+        default: DefaultValue::Text("10s"),
+        help: "From the handshake to the first byte of a request",
+        set: |draft, given| timeout(given).map(|value| draft.config.limits.first_byte_timeout = value),
+    },
+    Key {
+        path: "limits.headerTimeout",
+        environment: "PORTCULLIS_LIMITS_HEADER_TIMEOUT",
+        flag: None,
+        kind: Kind::Duration,
+        default: DefaultValue::Text("15s"),
+        help: "From the first byte of a request to the end of its header",
+        set: |draft, given| timeout(given).map(|value| draft.config.limits.header_timeout = value),
+    },
+    Key {
+        path: "limits.bodyIdleTimeout",
+        environment: "PORTCULLIS_LIMITS_BODY_IDLE_TIMEOUT",
+        flag: None,
+        kind: Kind::Duration,
+        default: DefaultValue::Text("60s"),
+        help: "Between two pieces of a request's body",
+        set: |draft, given| timeout(given).map(|value| draft.config.limits.body_idle_timeout = value),
+    },
+    Key {
+        path: "limits.idleTimeout",
+        environment: "PORTCULLIS_LIMITS_IDLE_TIMEOUT",
+        flag: None,
+        kind: Kind::Duration,
+        // Longer than the 90 s that client-go keeps an idle connection: the client closes first, so that no request
+        // of its meets a connection that is just being closed.
+        default: DefaultValue::Text("2m"),
+        help: "How long a connection without a request is kept",
+        set: |draft, given| timeout(given).map(|value| draft.config.limits.idle_timeout = value),
+    },
+    Key {
+        path: "limits.maxHeaderBytes",
+        environment: "PORTCULLIS_LIMITS_MAX_HEADER_BYTES",
+        flag: None,
+        kind: Kind::Size,
+        default: DefaultValue::Text("128KiB"),
+        help: "Size of a request's header",
+        set: |draft, given| {
+            size(given, 8 << 10, 1 << 20).map(|value| draft.config.limits.max_header_bytes = value)
+        },
+    },
+    Key {
+        path: "limits.maxHeaders",
+        environment: "PORTCULLIS_LIMITS_MAX_HEADERS",
+        flag: None,
+        kind: Kind::Count,
+        default: DefaultValue::Text("512"),
+        help: "Number of a request's header fields",
+        set: |draft, given| count_usize(given, 10_000).map(|value| draft.config.limits.max_headers = value),
+    },
+    Key {
+        path: "limits.maxStreamsPerConnection",
+        environment: "PORTCULLIS_LIMITS_MAX_STREAMS_PER_CONNECTION",
+        flag: None,
+        kind: Kind::Count,
+        default: DefaultValue::Text("250"),
+        help: "Requests at the same time on one HTTP/2 connection",
+        set: |draft, given| {
+            count(given, 10_000).map(|value| draft.config.limits.max_streams_per_connection = value)
+        },
+    },
+    Key {
+        path: "limits.drainTimeout",
+        environment: "PORTCULLIS_LIMITS_DRAIN_TIMEOUT",
+        flag: None,
+        kind: Kind::Duration,
+        default: DefaultValue::Text("30s"),
+        help: "How long requests may go on after the server was told to stop",
+        set: |draft, given| timeout(given).map(|value| draft.config.limits.drain_timeout = value),
+    },
+    Key {
+        path: "limits.connectTimeout",
+        environment: "PORTCULLIS_LIMITS_CONNECT_TIMEOUT",
+        flag: None,
+        kind: Kind::Duration,
+        default: DefaultValue::Text("10s"),
+        help: "For a connection to the apiserver, TLS included",
+        set: |draft, given| timeout(given).map(|value| draft.config.limits.connect_timeout = value),
+    },
+    Key {
+        path: "limits.tokenCacheEntries",
+        environment: "PORTCULLIS_LIMITS_TOKEN_CACHE_ENTRIES",
+        flag: None,
+        kind: Kind::Count,
+        default: DefaultValue::Text("100000"),
+        help: "Token records kept in memory",
+        set: |draft, given| {
+            count(given, 100_000_000).map(|value| draft.config.limits.token_cache_entries = u64::from(value))
+        },
+    },
+    Key {
+        path: "limits.logQueueLines",
+        environment: "PORTCULLIS_LIMITS_LOG_QUEUE_LINES",
+        flag: None,
+        kind: Kind::Count,
+        default: DefaultValue::Text("10000"),
+        help: "Lines that wait for the log writer; more are dropped and counted",
+        set: |draft, given| {
+            count_usize(given, 10_000_000).map(|value| draft.config.limits.log_queue_lines = value)
+        },
+    },
+];
+
+fn timeout(given: &Given) -> Result<Duration, Expected> {
+    bounded_duration(given, Duration::from_millis(1), Duration::from_hours(24))
+}
