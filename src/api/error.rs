@@ -64,6 +64,11 @@ impl ApiError {
             StatusCode::UNAUTHORIZED => Self::new(status, "Unauthorized", "must authenticate"),
             StatusCode::FORBIDDEN => Self::new(status, "PermissionDenied", "permission denied"),
             StatusCode::NOT_FOUND => Self::not_found(),
+            StatusCode::TOO_MANY_REQUESTS => {
+                let error =
+                    Self::new(status, "TooManyRequests", "too many requests are under way, try again");
+                Self { retry_after: Some(1), ..error }
+            }
             StatusCode::SERVICE_UNAVAILABLE => Self::unavailable("token store is unreachable, try again"),
             StatusCode::METHOD_NOT_ALLOWED => Self::new(status, "MethodNotAllowed", "method not allowed"),
             other if other.is_client_error() => {

@@ -24,6 +24,9 @@ pub enum AuthnError {
     /// The token exists, the key is not its key.
     #[error("wrong key")]
     WrongKey,
+    /// One more wrong key after too many: whoever sends it has to connect anew for the next.
+    #[error("too many wrong keys")]
+    TooManyFailures,
     /// The token's life is over.
     #[error("token has expired")]
     Expired,
@@ -58,6 +61,7 @@ impl AuthnError {
             | Self::Malformed
             | Self::Unknown
             | Self::WrongKey
+            | Self::TooManyFailures
             | Self::Expired
             | Self::Rotated
             | Self::Idle
@@ -77,6 +81,7 @@ impl AuthnError {
             Self::Ambiguous => AuthenticationResult::Ambiguous,
             Self::Unknown => AuthenticationResult::Unknown,
             Self::WrongKey => AuthenticationResult::WrongKey,
+            Self::TooManyFailures => AuthenticationResult::TooManyFailures,
             Self::Expired => AuthenticationResult::Expired,
             Self::Rotated => AuthenticationResult::Rotated,
             Self::Idle => AuthenticationResult::Idle,

@@ -4,6 +4,7 @@
 
 mod cached;
 mod error;
+mod guesses;
 mod keeper;
 mod keys;
 mod presented;
@@ -29,13 +30,15 @@ use crate::clock::{self, UnixMillis};
 use crate::setting::LiveSettings;
 use crate::streams::{Entry, Registry};
 use crate::telemetry::{AuthenticationResult, Telemetry};
-use crate::token::{Bearer, TokenKind};
+use crate::token::{Bearer, TokenKey, TokenKind, TokenName};
+use guesses::{Answer, Guesses};
 use keys::KeyCheck;
 
 /// Checks what requests present. Shared by all workers.
 pub struct Authenticator {
     records: Records,
     keys: KeyCheck,
+    guesses: Guesses,
     settings: LiveSettings,
     telemetry: Arc<Telemetry>,
 }
@@ -48,7 +51,7 @@ impl Authenticator {
         settings: LiveSettings,
         telemetry: Arc<Telemetry>,
     ) -> Result<Self, getrandom::Error> {
-        Ok(Self { records, keys: KeyCheck::new()?, settings, telemetry })
+        Ok(Self { records, keys: KeyCheck::new()?, guesses: Guesses::new(), settings, telemetry })
     }
 
     /// The live streams that are open by leave of this.
@@ -57,16 +60,22 @@ impl Authenticator {
     }
 
     /// Checks `presented` against the records as they are now: key, expiry, and that token and user are enabled. Says
-    /// what it is good for, and notes the use.
+    /// what it is good for, and notes the use. The answer to a wrong key is held back if there were too many.
     pub async fn authenticate(&self, presented: Presented, origin: Origin<'_>) -> Result<Scope, AuthnError> {
-        let checked = self.check(presented, origin).await;
+        let Bearer { name, key } = presented.into_bearer();
+        let mut checked = self.check(&name, key, origin).await;
+        if matches!(checked, Err(AuthnError::Unknown | AuthnError::WrongKey)) {
+            let counted = Box::pin(self.guesses.count(origin.address, &name, &self.telemetry.metrics.load));
+            if counted.await == Answer::Close {
+                checked = Err(AuthnError::TooManyFailures);
+            }
+        }
         self.telemetry.metrics.count_authentication(AuthenticationResult::from(&checked));
         checked
     }
 
-    async fn check(&self, presented: Presented, origin: Origin<'_>) -> Result<Scope, AuthnError> {
-        let Bearer { name, key } = presented.into_bearer();
-        let Some(token) = self.records.token(&name).await? else {
+    async fn check(&self, name: &TokenName, key: TokenKey, origin: Origin<'_>) -> Result<Scope, AuthnError> {
+        let Some(token) = self.records.token(name).await? else {
             self.keys.pretend(&key);
             return Err(AuthnError::Unknown);
         };

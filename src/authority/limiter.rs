@@ -74,8 +74,8 @@ impl Failures {
     }
 }
 
-/// A host has a whole /64 of IPv6 to itself.
-fn network(address: IpAddr) -> IpAddr {
+/// Who counts as one source: a host has a whole /64 of IPv6 to itself.
+pub fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
             let [a, b, c, d, ..] = address.segments();

@@ -38,6 +38,7 @@ pub use bulk::Bulk;
 pub use clusters::{ClusterChange, NewCluster, SETTLING};
 pub use error::AuthorityError;
 pub use issue::{Issued, LEASE_MILLIS, NewToken};
+pub use limiter::network;
 pub use login::{Login, LoginPurpose};
 pub use rotation::Rotation;
 pub use tokens::TokenChange;

@@ -41,6 +41,8 @@ pub enum Kind {
     List,
     /// A positive whole number.
     Count,
+    /// A share between 0 and 1.
+    Fraction,
     /// A span of time with its unit: `30s`, `5m`.
     Duration,
     /// A number of bytes with its unit: `128KiB`.
@@ -88,6 +90,7 @@ impl Kind {
             Self::Url => "URL",
             Self::List => "list",
             Self::Count => "number",
+            Self::Fraction => "share",
             Self::Duration => "duration",
             Self::Size => "size",
             Self::Bool => "true/false",

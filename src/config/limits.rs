@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::key::{DefaultValue, Given, Key, Kind};
-use super::value::{Expected, bounded_duration, count, count_usize, size};
+use super::value::{Expected, bounded_duration, chance, count, count_usize, size};
 
 pub(super) const LIMITS: &[Key] = &[
     Key {
@@ -96,12 +96,86 @@ pub(super) const LIMITS: &[Key] = &[
         },
     },
     Key {
+        path: "limits.maxRequestsInFlight",
+        environment: "PORTCULLIS_LIMITS_MAX_REQUESTS_IN_FLIGHT",
+        flag: None,
+        kind: Kind::Count,
+        default: DefaultValue::Text("4000"),
+        help: "Requests under way at the same time; those that last are not counted",
+        set: |draft, given| {
+            count_usize(given, 1_000_000).map(|value| draft.config.limits.max_requests_in_flight = value)
+        },
+    },
+    Key {
+        path: "limits.maxRequestsInFlightPerUser",
+        environment: "PORTCULLIS_LIMITS_MAX_REQUESTS_IN_FLIGHT_PER_USER",
+        flag: None,
+        kind: Kind::Count,
+        default: DefaultValue::Text("1000"),
+        help: "The same of one user",
+        set: |draft, given| {
+            count_usize(given, 1_000_000)
+                .map(|value| draft.config.limits.max_requests_in_flight_per_user = value)
+        },
+    },
+    Key {
+        path: "limits.maxStreams",
+        environment: "PORTCULLIS_LIMITS_MAX_STREAMS",
+        flag: None,
+        kind: Kind::Count,
+        default: DefaultValue::Text("20000"),
+        help: "Watches, logs, exec and the like open at the same time",
+        set: |draft, given| {
+            count_usize(given, 1_000_000).map(|value| draft.config.limits.max_streams = value)
+        },
+    },
+    Key {
+        path: "limits.maxStreamsPerUser",
+        environment: "PORTCULLIS_LIMITS_MAX_STREAMS_PER_USER",
+        flag: None,
+        kind: Kind::Count,
+        default: DefaultValue::Text("10000"),
+        help: "The same of one user",
+        set: |draft, given| {
+            count_usize(given, 1_000_000).map(|value| draft.config.limits.max_streams_per_user = value)
+        },
+    },
+    Key {
+        path: "limits.goawayChance",
+        environment: "PORTCULLIS_LIMITS_GOAWAY_CHANCE",
+        flag: None,
+        kind: Kind::Fraction,
+        default: DefaultValue::Text("0"),
+        help: "Share of HTTP/2 requests after which their client is asked to connect anew, at most 0.02",
+        set: |draft, given| {
+            chance(given, MOST_GOAWAYS).map(|value| draft.config.limits.goaway_chance = value)
+        },
+    },
+    Key {
+        path: "limits.shutdownDelay",
+        environment: "PORTCULLIS_LIMITS_SHUTDOWN_DELAY",
+        flag: Some("shutdown-delay"),
+        kind: Kind::Duration,
+        default: DefaultValue::Text("5s"),
+        help: "From the signal to stop, and /readyz saying so, to the end of normal service",
+        set: |draft, given| delay(given).map(|value| draft.config.limits.shutdown_delay = value),
+    },
+    Key {
+        path: "limits.watchDrainWindow",
+        environment: "PORTCULLIS_LIMITS_WATCH_DRAIN_WINDOW",
+        flag: None,
+        kind: Kind::Duration,
+        default: DefaultValue::Text("10s"),
+        help: "Over how long watches and logs are ended after it",
+        set: |draft, given| delay(given).map(|value| draft.config.limits.watch_drain_window = value),
+    },
+    Key {
         path: "limits.drainTimeout",
         environment: "PORTCULLIS_LIMITS_DRAIN_TIMEOUT",
         flag: None,
         kind: Kind::Duration,
-        default: DefaultValue::Text("30s"),
-        help: "How long requests may go on after the server was told to stop",
+        default: DefaultValue::Text("60s"),
+        help: "How long requests, exec and port-forward may go on after it",
         set: |draft, given| timeout(given).map(|value| draft.config.limits.drain_timeout = value),
     },
     Key {
@@ -136,6 +210,14 @@ pub(super) const LIMITS: &[Key] = &[
         },
     },
 ];
+
+/// As kube-apiserver's `--goaway-chance`: beyond it clients would spend their time with handshakes.
+const MOST_GOAWAYS: f64 = 0.02;
+
+/// A span that may be none at all.
+fn delay(given: &Given) -> Result<Duration, Expected> {
+    bounded_duration(given, Duration::ZERO, Duration::from_hours(24))
+}
 
 fn timeout(given: &Given) -> Result<Duration, Expected> {
     bounded_duration(given, Duration::from_millis(1), Duration::from_hours(24))

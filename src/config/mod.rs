@@ -118,7 +118,21 @@ pub struct Limits {
     pub max_headers: usize,
     /// Requests at the same time on one HTTP/2 connection.
     pub max_streams_per_connection: u32,
-    /// How long requests may go on after the server was told to stop.
+    /// Requests under way at the same time, those that last not counted.
+    pub max_requests_in_flight: usize,
+    /// The same of one user.
+    pub max_requests_in_flight_per_user: usize,
+    /// Requests that last, open at the same time.
+    pub max_streams: usize,
+    /// The same of one user.
+    pub max_streams_per_user: usize,
+    /// After which share of HTTP/2 requests their client is asked to connect anew.
+    pub goaway_chance: Chance,
+    /// From the signal to stop to the end of normal service.
+    pub shutdown_delay: Duration,
+    /// Over how long watches and logs are ended after that.
+    pub watch_drain_window: Duration,
+    /// How long requests may go on after normal service has ended.
     pub drain_timeout: Duration,
     /// For a connection to the apiserver, TLS included.
     pub connect_timeout: Duration,
@@ -127,6 +141,10 @@ pub struct Limits {
     /// Lines that wait for the log writer; more are dropped and counted.
     pub log_queue_lines: usize,
 }
+
+/// A share of all cases, kept in millionths.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Chance(u32);
 
 /// What is logged, and how. Logs go to standard error, access lines to standard output.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -146,6 +164,23 @@ pub enum LogFormat {
     Json,
     /// Words for people.
     Text,
+}
+
+impl Chance {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to what fits")]
+    pub(crate) fn of_share(share: f64) -> Self {
+        Self((share.clamp(0.0, 1.0) * f64::from(MILLION)).round() as u32)
+    }
+
+    /// Whether no case is ever chosen.
+    pub fn is_none(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Whether a case with this random number is among the chosen.
+    pub fn chooses(self, random: u64) -> bool {
+        random % u64::from(MILLION) < u64::from(self.0)
+    }
 }
 
 impl Config {
@@ -179,3 +214,5 @@ impl Config {
         }
     }
 }
+
+const MILLION: u32 = 1_000_000;

@@ -222,7 +222,9 @@ fn yaml_value(kind: Kind, given: &Given) -> String {
     // A JSON string is a YAML string, whatever is in it.
     let quoted = |text: &str| serde_json::Value::from(text).to_string();
     match (kind, given) {
-        (Kind::Count | Kind::Bool | Kind::Duration | Kind::Size, Given::One(text)) => text.clone(),
+        (Kind::Count | Kind::Fraction | Kind::Bool | Kind::Duration | Kind::Size, Given::One(text)) => {
+            text.clone()
+        }
         (Kind::List, Given::One(text)) => {
             let items: Vec<_> = text.split(',').map(|item| quoted(item.trim())).collect();
             format!("[{}]", items.join(", "))

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::cluster_keys;
-use super::key::{DefaultValue, Given, Key, Kind};
+use super::key::{DefaultValue, Key, Kind};
 use super::limits::LIMITS;
 use super::source::Host;
 use super::value::{

@@ -20,6 +20,7 @@ fn examples(key: &Key) -> (&'static str, &'static str) {
         (Kind::List, "cluster.allowedUsers" | "cluster.allowedGroups") => ("alice,bob", "a\tb"),
         (Kind::List, _) => ("system:masters,system:node:a", "masters"),
         (Kind::Count, _) => ("77", "0"),
+        (Kind::Fraction, _) => ("0.01", "1.5"),
         (Kind::Duration, _) => ("77s", "77"),
         (Kind::Size, _) => ("77KiB", "77"),
         (Kind::Bool, _) => ("false", "no"),
@@ -104,7 +105,7 @@ fn everything_has_a_default() {
     assert_eq!(config.data_dir, PathBuf::from("/home/gate/.local/share/portcullis"));
     assert_eq!(config.workers, 3);
     assert_eq!(config.limits.max_header_bytes, 128 * 1024);
-    assert_eq!(config.limits.drain_timeout, Duration::from_secs(30));
+    assert_eq!(config.limits.drain_timeout, Duration::from_mins(1));
     assert_eq!((config.tls, config.server_url), (None, None));
     assert_eq!(config.log, Log { format: LogFormat::Json, level: "info".into(), access: true });
 }
@@ -180,7 +181,7 @@ fn a_bad_value_is_named_with_its_source_and_what_is_expected() {
 fn all_mistakes_are_reported_at_once() {
     let mut sources = with_file(
         sources(),
-        "lisen: 1.2.3.4:5\nmaxHeaders: 5\nlimits: {headerTimeout: 10, idleTimeout: [1s], maxStreams: {a: 1}}\nlog: loud",
+        "lisen: 1.2.3.4:5\nmaxHeaders: 5\nlimits: {headerTimeout: 10, idleTimeout: [1s], maxThings: {a: 1}}\nlog: loud",
     );
     sources.environment.insert("PORTCULLIS_WORKERS".into(), "many".into());
     sources.environment.insert("PORTCULLIS_LISTN".into(), "x".into());
@@ -188,7 +189,7 @@ fn all_mistakes_are_reported_at_once() {
     let expected = [
         "lisen (file gate.yaml): unknown, did you mean listen?",
         "maxHeaders (file gate.yaml): unknown, did you mean limits.maxHeaders?",
-        "limits.maxStreams (file gate.yaml): unknown",
+        "limits.maxThings (file gate.yaml): unknown",
         "log (file gate.yaml): expected a mapping with keys below it",
         "PORTCULLIS_LISTN (environment PORTCULLIS_LISTN): unknown, did you mean PORTCULLIS_LISTEN?",
         "workers (environment PORTCULLIS_WORKERS): expected a whole number from 1 to 1024, not \"many\"",

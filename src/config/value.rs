@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::LogFormat;
 use super::key::Given;
+use super::{Chance, LogFormat};
 use crate::identity::{Group, IdentityError, RESERVED_PREFIX, Username};
 use crate::setting::{Setting, SettingError};
 
@@ -68,6 +68,12 @@ pub(super) fn count(given: &Given, most: u32) -> Result<u32, Expected> {
 pub(super) fn count_usize(given: &Given, most: u32) -> Result<usize, Expected> {
     let number = count(given, most)?;
     usize::try_from(number).map_err(|_| Expected("a smaller number".into()))
+}
+
+/// A share of all, from 0 to `most`.
+pub(super) fn chance(given: &Given, most: f64) -> Result<Chance, Expected> {
+    let share = one(given)?.parse::<f64>().ok().filter(|share| (0.0..=most).contains(share));
+    share.map(Chance::of_share).ok_or_else(|| Expected(format!("a number from 0 to {most}")))
 }
 
 pub(super) fn address(given: &Given) -> Result<SocketAddr, Expected> {
@@ -233,6 +239,16 @@ mod tests {
         );
         for text in ["masters", "system:masters,admin", "System:masters"] {
             assert!(system_identities(&given(text)).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_chance_is_a_share_and_keeps_to_its_bound() {
+        for (text, share) in [("0", 0.0), ("0.02", 0.02), ("0.000001", 0.000_001), ("1e-3", 0.001)] {
+            assert_eq!(chance(&given(text), 0.02), Ok(Chance::of_share(share)), "{text}");
+        }
+        for text in ["0.021", "-0.01", "NaN", "inf", "1%", ""] {
+            assert!(chance(&given(text), 0.02).is_err(), "{text}");
         }
     }
 

@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use http::header::{HeaderMap, USER_AGENT};
+use http::Version;
+use http::header::{CONNECTION, HeaderMap, HeaderValue, USER_AGENT};
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 
 use crate::authn::Origin;
@@ -41,6 +42,17 @@ impl Client {
     /// Where a request with these headers comes from.
     pub fn origin<'h>(&self, headers: &'h HeaderMap) -> Origin<'h> {
         Origin { address: self.address.ip(), user_agent: headers.get(USER_AGENT) }
+    }
+
+    /// Ends the connection after the answer with these headers, and after those that are under way beside it.
+    pub fn end_after(&self, version: Version, answer: &mut HeaderMap) {
+        if version == Version::HTTP_2 {
+            // The field means nothing there; the message is GOAWAY.
+            answer.remove(CONNECTION);
+            self.go_away.notify_one();
+        } else {
+            answer.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
     }
 
     /// Whether the client may be warned of something on this connection: true once.

@@ -7,6 +7,7 @@ use http::header::{
 };
 use http::{Method, Response, StatusCode};
 
+use super::admission::Full;
 use super::body::GateBody;
 use crate::authn::AuthnError;
 use crate::authz::ImpersonationError;
@@ -38,6 +39,12 @@ pub enum ProxyError {
     /// A token that is good for our own metrics alone was presented for something else.
     #[error("the token is good for metrics alone")]
     MetricsAlone,
+    /// Too many requests are under way.
+    #[error("too many requests are under way")]
+    TooManyRequests(Full),
+    /// Too many long-running requests are open.
+    #[error("too many long-running requests are open")]
+    TooManyStreams(Full),
     /// The request is not authenticated.
     #[error(transparent)]
     Authentication(#[from] AuthnError),
@@ -158,6 +165,16 @@ impl ProxyError {
             Self::MetricsAlone => {
                 client(403, "a telemetry token reads GET /metrics and nothing else", "metrics_alone")
             }
+            Self::TooManyRequests(full) => overload(match full {
+                Full::All => ("too many requests are under way", "too_many_requests"),
+                Full::User => ("too many requests of this user are under way", "too_many_requests_of_user"),
+            }),
+            Self::TooManyStreams(full) => overload(match full {
+                Full::All => ("too many watches and the like are open", "too_many_streams"),
+                Full::User => {
+                    ("too many watches and the like of this user are open", "too_many_streams_of_user")
+                }
+            }),
             Self::Authentication(error) => authentication(error),
             Self::Header(error) => header(error),
             Self::Asked(_) => {
@@ -191,6 +208,7 @@ fn authentication(error: &AuthnError) -> Answer {
         | AuthnError::Malformed
         | AuthnError::Unknown
         | AuthnError::WrongKey
+        | AuthnError::TooManyFailures
         | AuthnError::Expired
         | AuthnError::Rotated
         | AuthnError::Idle
@@ -198,7 +216,8 @@ fn authentication(error: &AuthnError) -> Answer {
         | AuthnError::UserDisabled => "Unauthorized",
     };
     let retry = code == StatusCode::SERVICE_UNAVAILABLE;
-    Answer { code, message, reason: error.result().as_str(), retry, close: false }
+    let close = matches!(error, AuthnError::TooManyFailures);
+    Answer { code, message, reason: error.result().as_str(), retry, close }
 }
 
 fn header(error: &HeaderError) -> Answer {
@@ -244,6 +263,11 @@ fn upstream(error: &UpstreamError) -> Answer {
         // It may have been processed: whether to try again is for the client to judge, so no Retry-After.
         UpstreamError::Http(_) => client(502, "the exchange with the cluster failed", "upstream_failed"),
     }
+}
+
+/// What passes by itself.
+fn overload((message, reason): (&'static str, &'static str)) -> Answer {
+    Answer { retry: true, ..client(429, message, reason) }
 }
 
 fn client(code: u16, message: &'static str, reason: &'static str) -> Answer {

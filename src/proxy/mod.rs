@@ -1,10 +1,12 @@
 //! The walk of one request to a cluster.
 
+mod admission;
 mod answer;
 mod body;
 mod client;
 mod error;
 mod impersonation;
+mod lottery;
 mod message;
 mod route;
 mod stream;
@@ -12,6 +14,8 @@ mod tunnel;
 mod warning;
 mod websocket;
 
+use std::fmt::Display;
+use std::hash::Hash;
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -22,10 +26,12 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 
+pub use admission::{Admission, Admitted, Full, Seat};
 use body::Live;
 pub use body::{BodyError, GateBody};
 pub use client::{Client, MessageCheck};
 pub use error::ProxyError;
+pub use lottery::Lottery;
 use message::check;
 pub use message::check_form;
 pub use route::Clusters;
@@ -50,6 +56,10 @@ pub struct Gate {
     pub impersonation: Arc<Impersonation>,
     /// This worker's own connections.
     pub clusters: Clusters,
+    /// The places for requests. Shared by all workers.
+    pub admission: Arc<Admission>,
+    /// After which requests a client is asked to connect anew.
+    pub lottery: Lottery,
     /// What a client may take.
     pub limits: Limits,
     /// Shared by all workers.
@@ -99,7 +109,7 @@ async fn forward(
         record.set_request_info(info);
     }
 
-    let authenticated = match authenticate(gate, client, &parts, record).await? {
+    let authenticated = match let_in(gate, client, &parts, info.as_ref(), record).await? {
         Scope::User(authenticated) => authenticated,
         Scope::Metrics(reader) => return metrics(&parts, &reader),
     };
@@ -140,6 +150,28 @@ async fn forward(
         warning::add(answer.response.headers_mut(), &enrolment.authenticated.token().record, client);
     }
     Ok(forwarded)
+}
+
+/// By whose leave the request is, once there is a place for it.
+async fn let_in(
+    gate: &Gate,
+    client: &Client,
+    parts: &Parts,
+    info: Option<&RequestInfo<'_>>,
+    record: &mut RequestRecord,
+) -> Result<Scope, ProxyError> {
+    let scope = authenticate(gate, client, parts, record).await?;
+    let lasts = info.is_some_and(RequestInfo::is_long_running) || parts.headers.contains_key(UPGRADE);
+    // A stream of hours would keep the connection that is to end.
+    if parts.version == Version::HTTP_2 && !lasts && gate.lottery.draw() {
+        gate.telemetry.metrics.load.count_goaway();
+        client.go_away.notify_one();
+    }
+    if gate.admit(&scope.user().name, lasts, record).await? {
+        // While it waited its token may have been revoked.
+        return authenticate(gate, client, parts, record).await;
+    }
+    Ok(scope)
 }
 
 /// By whose leave the request is, and for what that is good.
@@ -254,9 +286,8 @@ pub fn refuse(
     record.add_bytes_sent(response.body().size_hint().exact().unwrap_or(0));
     let closing = response.headers().contains_key(CONNECTION);
     // As kube-apiserver does: a stranger gets one request a connection, or floods of streams would be cheap.
-    if version == Version::HTTP_2 && (closing || response.status() == StatusCode::UNAUTHORIZED) {
-        response.headers_mut().remove(CONNECTION);
-        client.go_away.notify_one();
+    if closing || version == Version::HTTP_2 && response.status() == StatusCode::UNAUTHORIZED {
+        client.end_after(version, response.headers_mut());
     }
     response
 }
@@ -268,6 +299,24 @@ fn info<'p>(parts: &'p Parts, route: &Route<'_>) -> RequestInfo<'p> {
 }
 
 impl Gate {
+    /// Finds a request of `caller` a place, which it has for as long as its record lives. Says whether it had to wait.
+    ///
+    /// # Errors
+    /// Too many are under way.
+    pub async fn admit(
+        &self,
+        caller: &(impl Hash + Display),
+        is_long_running: bool,
+        record: &mut RequestRecord,
+    ) -> Result<bool, ProxyError> {
+        let admitted = self.admission.admit(caller, is_long_running).await;
+        let overload = if is_long_running { ProxyError::TooManyStreams } else { ProxyError::TooManyRequests };
+        let admitted = admitted.map_err(overload)?;
+        let is_late = matches!(admitted, Admitted::Late(_));
+        record.hold(admitted.seat());
+        Ok(is_late)
+    }
+
     /// Counts a credential that was refused before it could be looked up.
     fn count(&self, error: &crate::authn::AuthnError) {
         self.telemetry.metrics.count_authentication(error.result());

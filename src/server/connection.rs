@@ -1,12 +1,14 @@
 //! One client connection, from the TLS handshake to its end.
 
-use std::future::Future;
+use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use http::Request;
+use http::header::{CONNECTION, HeaderValue};
+use http::{Request, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -28,6 +30,9 @@ const PING_INTERVAL: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long a client that was told to go may take to do so while it has no request under way.
 const FAREWELL: Duration = Duration::from_secs(1);
+/// The same when the server goes down. On HTTP/1 a client can be told only in an answer: within this time it may ask once
+/// more, so that none has a request on the way when its connection is closed.
+const LAST_FAREWELL: Duration = Duration::from_secs(5);
 /// The library's own bounds on a header: above ours, so that it is we who refuse, with a reason, and still bounds.
 const LIBRARY_FACTOR: usize = 2;
 
@@ -86,16 +91,36 @@ async fn serve_http1(
         .header_read_timeout(limits.idle_timeout)
         .max_headers(limits.max_headers * LIBRARY_FACTOR)
         .max_header_size(head);
-    let service = service_fn(|request: Request<Incoming>| answer(&context, &client, request));
-    let connection = builder.serve_connection(TokioIo::new(io), service).with_upgrades();
-    run(
-        pin!(connection),
-        &client,
-        None,
-        context.draining.clone(),
-        hyper::server::conn::http1::UpgradeableConnection::graceful_shutdown,
-    )
-    .await;
+    let (activity, leaving) = (Activity::new(), AtomicBool::new(false));
+    let service = service_fn(|request: Request<Incoming>| {
+        let busy = activity.begin();
+        let answered = answer(&context, &client, request);
+        async {
+            let mut answer = answered.await?;
+            if leaving.load(Ordering::Relaxed) && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+                answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, Infallible>(answer.map(|body| busy.until_passed(body)))
+        }
+    });
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(io), service).with_upgrades());
+    let mut draining = context.draining.clone();
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = client.hang_up.notified() => return,
+        () = async {
+            // An error means that the server is gone altogether.
+            let _ = draining.wait_for(|draining| *draining).await;
+            leaving.store(true, Ordering::Relaxed);
+            activity.touch();
+            activity.quiet_for(LAST_FAREWELL).await;
+        } => {
+            // By now it is idle: the library closes it at once.
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    note_end(&client, ended);
 }
 
 async fn serve_http2(
@@ -124,26 +149,35 @@ async fn serve_http2(
             let (context, client, busy) = (context.clone(), Arc::clone(&client), activity.begin());
             async move {
                 let answer = answer(&context, &client, request).await?;
-                Ok::<_, std::convert::Infallible>(answer.map(|body| busy.until_passed(body)))
+                Ok::<_, Infallible>(answer.map(|body| busy.until_passed(body)))
             }
         }
     });
-    let connection = builder.serve_connection(TokioIo::new(io), service);
-    run(
-        pin!(connection),
-        &client,
-        Some((&activity, limits.idle_timeout)),
-        context.draining.clone(),
-        hyper::server::conn::http2::Connection::graceful_shutdown,
-    )
-    .await;
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(io), service));
+    let mut draining = context.draining.clone();
+    let farewell = tokio::select! {
+        ended = connection.as_mut() => return note_end(&client, ended),
+        () = client.hang_up.notified() => return,
+        () = client.go_away.notified() => FAREWELL,
+        () = activity.quiet_for(limits.idle_timeout) => FAREWELL,
+        _ = draining.wait_for(|draining| *draining) => LAST_FAREWELL,
+    };
+    // GOAWAY, and once the client has heard of it another one that names the last request that is served (RFC 9113, 6.8).
+    connection.as_mut().graceful_shutdown();
+    activity.touch();
+    tokio::select! {
+        ended = connection => note_end(&client, ended),
+        () = client.hang_up.notified() => {}
+        // Who does not take his leave is not waited for.
+        () = activity.quiet_for(farewell) => {}
+    }
 }
 
 async fn answer(
     context: &Context,
     client: &Arc<Client>,
     request: Request<Incoming>,
-) -> Result<http::Response<crate::proxy::GateBody>, std::convert::Infallible> {
+) -> Result<http::Response<crate::proxy::GateBody>, Infallible> {
     Ok(dispatch(&context.dispatch, client, request).await)
 }
 
@@ -157,48 +191,8 @@ fn client(
     Arc::new(Client::new(address, messages, permit, gauge))
 }
 
-/// Drives a connection to its end; asks it once to end when it, or the whole server, is to. With `idle` that is also
-/// when nothing was under way for so long, and who does not take his leave then is not waited for.
-async fn run<C>(
-    mut connection: Pin<&mut C>,
-    client: &Client,
-    idle: Option<(&Activity, Duration)>,
-    mut draining: watch::Receiver<bool>,
-    shut_down: impl Fn(Pin<&mut C>),
-) where
-    C: Future<Output = hyper::Result<()>>,
-{
-    let ended = tokio::select! {
-        ended = connection.as_mut() => Some(ended),
-        () = client.hang_up.notified() => return,
-        () = client.go_away.notified() => None,
-        () = quiet(idle) => None,
-        // An error means that the server is gone altogether.
-        _ = draining.wait_for(|draining| *draining) => None,
-    };
-    let ended = if let Some(ended) = ended {
-        ended
-    } else {
-        shut_down(connection.as_mut());
-        let farewell = idle.map(|(activity, _)| {
-            activity.touch();
-            (activity, FAREWELL)
-        });
-        tokio::select! {
-            ended = connection => ended,
-            () = client.hang_up.notified() => Ok(()),
-            () = quiet(farewell) => Ok(()),
-        }
-    };
+fn note_end(client: &Client, ended: hyper::Result<()>) {
     if let Err(error) = ended {
         tracing::debug!(address = %client.address, %error, "client connection ended");
-    }
-}
-
-/// Waits until nothing was under way for so long.
-async fn quiet(idle: Option<(&Activity, Duration)>) {
-    match idle {
-        Some((activity, limit)) => activity.quiet_for(limit).await,
-        None => std::future::pending().await,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::header::CONNECTION;
+use http::header::{CONNECTION, RETRY_AFTER};
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::Body as _;
 use hyper::body::Incoming;
@@ -10,7 +10,7 @@ use tokio::runtime::Handle;
 
 use crate::api::{self, Authentication, Service};
 use crate::authn::{Authenticated, AuthnError, Presented, Scope};
-use crate::authority::Caller;
+use crate::authority::{Caller, network};
 use crate::proxy::{self, Client, Gate, GateBody, ProxyError};
 use crate::telemetry::RequestRecord;
 use crate::token::TokenKind;
@@ -43,36 +43,65 @@ pub(super) async fn dispatch(
 /// A request to our API passes the same checks of its form, and its caller the same authentication, as one to a cluster.
 async fn serve_api(dispatch: &Dispatch, client: &Client, request: Request<Incoming>) -> Response<GateBody> {
     let gate = &dispatch.gate;
-    let (method, uri, version) = (request.method(), request.uri(), request.version());
+    let (method, uri, headers, version) =
+        (request.method(), request.uri(), request.headers(), request.version());
     let mut record = RequestRecord::open(&gate.telemetry, client.address, method, uri, version);
     if let Err(error) = proxy::check_form(&request, client, &gate.limits) {
         return in_words_of_api(&proxy::refuse(gate, error, client, version, record));
     }
-    let path = request.uri().path();
-    let authentication = authenticate(gate, client, path, request.headers(), &mut record).await;
+    let mut caller = authenticate(gate, client, uri.path(), headers, &mut record).await;
+    match admit(gate, client, caller.as_ref(), &mut record).await {
+        Ok(false) => {}
+        // It waited, and may have been revoked meanwhile.
+        Ok(true) => caller = authenticate(gate, client, uri.path(), headers, &mut record).await,
+        Err(error) => return in_words_of_api(&proxy::refuse(gate, error, client, version, record)),
+    }
+    let is_stranger = matches!(caller, Some(Authentication::Failed(StatusCode::UNAUTHORIZED)));
     let (parts, incoming) = request.into_parts();
     // Anybody may begin a login: a body that is not finished must not hold its place for longer than another.
     let (body, received) = RequestBody::of(incoming, gate.limits.body_idle_timeout);
     record.count_received(received);
     let request = Request::from_parts(parts, body);
     let (api, address) = (dispatch.api.clone(), client.address);
-    let served = dispatch.control.spawn(async move { api.serve(request, authentication, address).await });
-    let response = served.await.unwrap_or_else(|error| {
+    let served = dispatch.control.spawn(async move { api.serve(request, caller, address).await });
+    let mut response = served.await.unwrap_or_else(|error| {
         tracing::error!(%error, "the API failed");
         Service::failure()
     });
     record.set_code(response.status());
     record.add_bytes_sent(response.body().size_hint().exact().unwrap_or(0));
+    if is_stranger && response.status() == StatusCode::UNAUTHORIZED {
+        client.end_after(version, response.headers_mut());
+    }
     response.map(GateBody::Other)
 }
 
 /// A refusal by the same checks, as the API says it.
 fn in_words_of_api(refused: &Response<GateBody>) -> Response<GateBody> {
     let mut response = Service::refusal(refused.status()).map(GateBody::Other);
-    if let Some(closing) = refused.headers().get(CONNECTION) {
-        response.headers_mut().insert(CONNECTION, closing.clone());
+    for name in [CONNECTION, RETRY_AFTER] {
+        if let Some(value) = refused.headers().get(&name) {
+            response.headers_mut().insert(name, value.clone());
+        }
     }
     response
+}
+
+/// Finds the request a place among those of its user, or of its address if it has none. Says whether it had to wait.
+async fn admit(
+    gate: &Gate,
+    client: &Client,
+    caller: Option<&Authentication>,
+    record: &mut RequestRecord,
+) -> Result<bool, ProxyError> {
+    match caller {
+        Some(Authentication::Caller(caller) | Authentication::Session(caller)) => {
+            gate.admit(&caller.name, false, record).await
+        }
+        Some(Authentication::Failed(_)) | None => {
+            gate.admit(&network(client.address.ip()), false, record).await
+        }
+    }
 }
 
 /// What the request's credential is worth. No credential is not an error here: logging in needs none. One in a header

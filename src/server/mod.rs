@@ -8,6 +8,7 @@ mod clusters;
 mod connection;
 mod control;
 mod dispatch;
+mod drain;
 mod endpoints;
 mod message;
 mod readiness;
@@ -16,6 +17,7 @@ mod signals;
 mod tls;
 mod worker;
 
+use std::future::Future;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,7 +36,7 @@ use crate::authority::AuthorityError;
 use crate::authz::Impersonation;
 use crate::cluster::{Cluster, ClusterError};
 use crate::config::Config;
-use crate::proxy::{Clusters, Gate};
+use crate::proxy::{Admission, Clusters, Gate, Lottery};
 use crate::store::{Store, StoreError};
 use crate::telemetry::Telemetry;
 use crate::upstream::Upstream;
@@ -45,6 +47,7 @@ use endpoints::Endpoints;
 use readiness::Readiness;
 use signals::StopSignals;
 use tls::ServerIdentity;
+use worker::Places;
 
 /// The cluster that paths without `/k8s/clusters/<id>` mean.
 const DEFAULT_CLUSTER: &str = "local";
@@ -79,8 +82,7 @@ pub enum ServeError {
     PartEnded(&'static str),
 }
 
-/// Serves until SIGTERM or SIGINT, then until the requests that are under way have ended or the drain timeout is over.
-/// A second signal ends it at once.
+/// Serves until SIGTERM or SIGINT, then goes down in order. A second signal ends it at once.
 pub fn serve(config: Config) -> Result<(), ServeError> {
     // kube's client asks for the process' default.
     let _already = tls::provider().as_ref().clone().install_default();
@@ -105,6 +107,7 @@ struct Shared {
     telemetry: Arc<Telemetry>,
     authenticator: Arc<Authenticator>,
     impersonation: Arc<Impersonation>,
+    admission: Arc<Admission>,
     cluster: Arc<Cluster>,
     api: Service,
     acceptor: TlsAcceptor,
@@ -138,36 +141,50 @@ fn run(control: &Runtime, config: &Arc<Config>, telemetry: &Arc<Telemetry>) -> R
         telemetry: Arc::clone(telemetry),
         authenticator,
         impersonation: Arc::new(Impersonation::new(settings, Arc::clone(telemetry))),
+        admission: Arc::new(Admission::new(&config.limits, &telemetry.metrics.load)),
         cluster,
         api,
         acceptor: TlsAcceptor::from(server_config),
     };
+    let streams = shared.authenticator.streams().clone();
     let mut signals = StopSignals::listen(control)?;
-    let mut workers = Workers::start(control, listeners, &Arc::new(shared))?;
+    let (workers, worker_ended) = Workers::start(control, listeners, &Arc::new(shared))?;
     endpoints.publish(&config.data_dir)?;
     tracing::info!(listen = %endpoints.listen, admin = %endpoints.admin, "serving");
 
-    let feeds = [records_feed, settings_feed, clusters_feed, streams_keeper];
-    let outcome = control.block_on(wait_for_end(&mut signals, feeds, &mut workers.ended));
+    let mut parts = Parts { records_feed, settings_feed, clusters_feed, streams_keeper, worker_ended };
+    let mut outcome = control.block_on(parts.hold_until(signals.next()));
     readiness.drain();
-    control.block_on(workers.drain(&mut signals, config.limits.drain_timeout));
+    if outcome.is_ok() {
+        let going = workers.go_down(&streams, &telemetry.metrics, &config.limits, &mut signals);
+        outcome = control.block_on(parts.hold_until(going));
+    }
+    workers.stop();
     control.block_on(bookkeeping.finish(FLUSH_TIMEOUT));
     outcome
 }
 
-/// Waits for a signal to stop, or for a feed of changes or a worker to end, which they must not.
-async fn wait_for_end(
-    signals: &mut StopSignals,
-    [records_feed, settings_feed, clusters_feed, streams_keeper]: [JoinHandle<()>; 4],
-    worker_ended: &mut mpsc::Receiver<()>,
-) -> Result<(), ServeError> {
-    tokio::select! {
-        () = signals.next() => Ok(()),
-        _ = records_feed => Err(ServeError::PartEnded("the feed of changes")),
-        _ = settings_feed => Err(ServeError::PartEnded("the feed of settings")),
-        _ = clusters_feed => Err(ServeError::PartEnded("the feed of clusters")),
-        _ = streams_keeper => Err(ServeError::PartEnded("the keeper of streams")),
-        _ = worker_ended.recv() => Err(ServeError::PartEnded("a worker")),
+/// What everything else relies on, and what must not end.
+struct Parts {
+    records_feed: JoinHandle<()>,
+    settings_feed: JoinHandle<()>,
+    clusters_feed: JoinHandle<()>,
+    streams_keeper: JoinHandle<()>,
+    worker_ended: mpsc::Receiver<()>,
+}
+
+impl Parts {
+    /// Waits for `end`, or for one of the parts to end before it.
+    async fn hold_until(&mut self, end: impl Future<Output = ()>) -> Result<(), ServeError> {
+        tokio::select! {
+            biased;
+            () = end => Ok(()),
+            _ = &mut self.records_feed => Err(ServeError::PartEnded("the feed of changes")),
+            _ = &mut self.settings_feed => Err(ServeError::PartEnded("the feed of settings")),
+            _ = &mut self.clusters_feed => Err(ServeError::PartEnded("the feed of clusters")),
+            _ = &mut self.streams_keeper => Err(ServeError::PartEnded("the keeper of streams")),
+            _ = self.worker_ended.recv() => Err(ServeError::PartEnded("a worker")),
+        }
     }
 }
 
@@ -175,48 +192,43 @@ async fn wait_for_end(
 struct Workers {
     draining: watch::Sender<bool>,
     stop: watch::Sender<bool>,
-    ended: mpsc::Receiver<()>,
+    /// One permit each worker that accepts connections.
+    listening: Arc<Semaphore>,
+    count: u32,
+    /// One permit each connection.
     permits: Arc<Semaphore>,
     max_connections: u32,
 }
 
 impl Workers {
+    /// Starts one for each listener. The receiver hears of one that ends.
     fn start(
         control: &Runtime,
         listeners: Vec<std::net::TcpListener>,
         shared: &Arc<Shared>,
-    ) -> Result<Self, ServeError> {
+    ) -> Result<(Self, mpsc::Receiver<()>), ServeError> {
         let (draining, draining_seen) = watch::channel(false);
         let (stop, stop_seen) = watch::channel(false);
         let (ended_sender, ended) = mpsc::channel(1);
-        let max_connections = u32::try_from(shared.config.limits.max_connections).unwrap_or(u32::MAX);
-        let permits = Arc::new(Semaphore::new(shared.config.limits.max_connections));
+        let max_connections = shared.config.limits.max_connections;
+        let permits = Arc::new(Semaphore::new(max_connections));
+        let count = listeners.len();
+        let listening = Arc::new(Semaphore::new(count));
         for (number, listener) in listeners.into_iter().enumerate() {
             let (shared, draining, control) =
                 (Arc::clone(shared), draining_seen.clone(), control.handle().clone());
-            worker::spawn(
-                number,
-                listener,
-                Arc::clone(&permits),
-                stop_seen.clone(),
-                ended_sender.clone(),
-                move || context(&shared, draining, control),
-            )
+            let places = Places {
+                connections: Arc::clone(&permits),
+                listening: Arc::clone(&listening).try_acquire_owned().ok(),
+            };
+            worker::spawn(number, listener, places, stop_seen.clone(), ended_sender.clone(), move || {
+                context(&shared, draining, control)
+            })
             .map_err(|error| ServeError::Io("can't start a worker", error))?;
         }
-        Ok(Self { draining, stop, ended, permits, max_connections })
-    }
-
-    /// Lets connections end by themselves for at most `timeout`, or until another signal comes.
-    async fn drain(self, signals: &mut StopSignals, timeout: Duration) {
-        tracing::info!("draining");
-        let _ = self.draining.send(true);
-        tokio::select! {
-            _ = self.permits.acquire_many(self.max_connections) => tracing::info!("all connections have ended"),
-            () = tokio::time::sleep(timeout) => tracing::warn!("connections were cut at the drain timeout"),
-            () = signals.next() => tracing::warn!("connections were cut by a second signal"),
-        }
-        let _ = self.stop.send(true);
+        let whole = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        let (count, max_connections) = (whole(count), whole(max_connections));
+        Ok((Self { draining, stop, listening, count, permits, max_connections }, ended))
     }
 }
 
@@ -225,6 +237,8 @@ fn context(shared: &Shared, draining: watch::Receiver<bool>, control: tokio::run
     let gate = Gate {
         authenticator: Arc::clone(&shared.authenticator),
         impersonation: Arc::clone(&shared.impersonation),
+        admission: Arc::clone(&shared.admission),
+        lottery: Lottery::new(shared.config.limits.goaway_chance),
         clusters: Clusters::new(vec![Arc::new(upstream)]),
         limits: shared.config.limits.clone(),
         telemetry: Arc::clone(&shared.telemetry),

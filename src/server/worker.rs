@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use super::connection::{self, Context};
 
@@ -42,12 +42,20 @@ impl Drop for Ending {
     }
 }
 
+/// What a worker takes up of what all share.
+pub(super) struct Places {
+    /// One permit a connection.
+    pub(super) connections: Arc<Semaphore>,
+    /// Held for as long as the worker accepts connections.
+    pub(super) listening: Option<OwnedSemaphorePermit>,
+}
+
 /// Starts a worker. `context` is made on its thread, where its connections upstream will live. It ends when `stop` does,
 /// and says so on `ended`.
 pub(super) fn spawn(
     number: usize,
     listener: StdListener,
-    permits: Arc<Semaphore>,
+    places: Places,
     stop: watch::Receiver<bool>,
     ended: mpsc::Sender<()>,
     context: impl FnOnce() -> Context + Send + 'static,
@@ -55,24 +63,27 @@ pub(super) fn spawn(
     std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
         let _ending = Ending(ended);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(run(listener, permits, stop, context()))
+        runtime.block_on(run(listener, places, stop, context()))
     })
 }
 
 async fn run(
     listener: StdListener,
-    permits: Arc<Semaphore>,
+    places: Places,
     mut stop: watch::Receiver<bool>,
     context: Context,
 ) -> io::Result<()> {
     let listener = TcpListener::from_std(listener)?;
     let mut draining = context.draining.clone();
-    let accepting = accept(&listener, &permits, &context);
+    let Places { connections, listening } = places;
+    let accepting = accept(&listener, &connections, &context);
     tokio::select! {
         never = accepting => match never {},
         _ = draining.wait_for(|draining| *draining) => {}
     }
-    drop(listener);
+    let listener = listener.into_std()?;
+    accept_last(&listener, &connections, &context);
+    drop((listener, listening));
     // Connections go on on this thread until the server says that it is over.
     let _ = stop.wait_for(|stop| *stop).await;
     Ok(())
@@ -92,16 +103,32 @@ async fn accept(
                 continue;
             }
         };
-        let Ok(permit) = Arc::clone(permits).try_acquire_owned() else {
-            context.dispatch.gate.telemetry.metrics.count_rejection("too_many_connections");
-            continue;
-        };
-        if let Err(error) = tune(&stream) {
-            tracing::debug!(%address, %error, "can't set socket options");
-            continue;
-        }
-        tokio::spawn(connection::serve(context.clone(), stream, address, permit));
+        admit(stream, address, permits, context);
     }
+}
+
+/// Takes in who has connected already and waits to be accepted: closing the socket would reset them.
+fn accept_last(listener: &StdListener, permits: &Arc<Semaphore>, context: &Context) {
+    while let Ok((stream, address)) = listener.accept() {
+        let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
+        match stream {
+            Ok(stream) => admit(stream, address, permits, context),
+            Err(error) => tracing::debug!(%address, %error, "can't serve a connection"),
+        }
+    }
+}
+
+/// Serves a connection if there is room for one more.
+fn admit(stream: TcpStream, address: SocketAddr, permits: &Arc<Semaphore>, context: &Context) {
+    let Ok(permit) = Arc::clone(permits).try_acquire_owned() else {
+        context.dispatch.gate.telemetry.metrics.count_rejection("too_many_connections");
+        return;
+    };
+    if let Err(error) = tune(&stream) {
+        tracing::debug!(%address, %error, "can't set socket options");
+        return;
+    }
+    tokio::spawn(connection::serve(context.clone(), stream, address, permit));
 }
 
 fn tune(stream: &TcpStream) -> io::Result<()> {
@@ -122,8 +149,9 @@ mod tests {
         let (ended, mut seen) = mpsc::channel(1);
         let (_stop, stop_seen) = watch::channel(false);
         let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
-        let permits = Arc::new(Semaphore::new(1));
-        let worker = spawn(0, listener, permits, stop_seen, ended, || panic!("no context today")).unwrap();
+        let connections = Arc::new(Semaphore::new(1));
+        let places = Places { connections, listening: None };
+        let worker = spawn(0, listener, places, stop_seen, ended, || panic!("no context today")).unwrap();
         assert_eq!(seen.blocking_recv(), Some(()));
         assert!(worker.join().is_err());
     }

@@ -43,6 +43,8 @@ pub enum AuthenticationResult {
     Unknown,
     /// The name is right and the key is not.
     WrongKey,
+    /// There were too many wrong keys, and this was one more.
+    TooManyFailures,
     /// The token's time is over.
     Expired,
     /// The token's time is over, and another has taken its place.
@@ -143,13 +145,14 @@ impl VerbClass {
 }
 
 impl AuthenticationResult {
-    pub(super) const ALL: [Self; 13] = [
+    pub(super) const ALL: [Self; 14] = [
         Self::Ok,
         Self::NoCredential,
         Self::Malformed,
         Self::Ambiguous,
         Self::Unknown,
         Self::WrongKey,
+        Self::TooManyFailures,
         Self::Expired,
         Self::Rotated,
         Self::Idle,
@@ -168,6 +171,7 @@ impl AuthenticationResult {
             Self::Ambiguous => "ambiguous",
             Self::Unknown => "unknown",
             Self::WrongKey => "wrong_key",
+            Self::TooManyFailures => "too_many_failures",
             Self::Expired => "expired",
             Self::Rotated => "rotated",
             Self::Idle => "idle",

@@ -15,6 +15,7 @@ use prometheus_client::registry::{Metric, Registry, Unit};
 use super::histogram::DurationHistogram;
 use super::impersonation::{ImpersonationMetrics, ImpersonationResult};
 use super::labels::{AuthenticationResult, CacheOutcome, UpstreamPool, VerbClass};
+use super::load_metrics::LoadMetrics;
 use super::stream_metrics::StreamMetrics;
 use super::token_metrics::TokenMetrics;
 
@@ -48,6 +49,8 @@ pub struct Metrics {
     /// Those of the live streams.
     pub streams: StreamMetrics,
     impersonations: ImpersonationMetrics,
+    /// Those of the load.
+    pub load: LoadMetrics,
     /// Those of the tokens themselves.
     pub tokens: TokenMetrics,
     pub(super) log_lines_dropped: Counter,
@@ -76,6 +79,7 @@ impl Metrics {
         );
         let streams = StreamMetrics::register(to);
         let impersonations = ImpersonationMetrics::register(to);
+        let load = LoadMetrics::register(to);
         let tokens = TokenMetrics::register(to);
         let log_lines_dropped = register(to, "log_lines_dropped", DROPPED_HELP);
         Self {
@@ -92,6 +96,7 @@ impl Metrics {
             rejected_requests,
             streams,
             impersonations,
+            load,
             tokens,
             log_lines_dropped,
         }
@@ -160,7 +165,7 @@ impl Metrics {
 }
 
 impl ConnectionGauge {
-    fn open(gauge: &Gauge) -> Self {
+    pub(super) fn open(gauge: &Gauge) -> Self {
         gauge.inc();
         Self(gauge.clone())
     }
@@ -218,6 +223,8 @@ mod tests {
             "portcullis_client_connections 0",
             "portcullis_log_lines_dropped_total 0",
             "portcullis_tokens_never_expiring{kind=\"compose-token\"} 0",
+            "portcullis_requests_in_flight 0",
+            "portcullis_refusals_delayed_total 0",
             "portcullis_token_usage_lost_total 0",
             "portcullis_tokens_purged_total 0",
             "portcullis_audit_events_lost_total 0",

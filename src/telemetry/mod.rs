@@ -8,6 +8,7 @@ mod histogram;
 mod impersonation;
 mod labels;
 mod line;
+mod load_metrics;
 mod logs;
 mod metrics;
 mod record;
@@ -23,6 +24,7 @@ use crate::config::Log;
 
 pub use impersonation::ImpersonationResult;
 pub use labels::{AuthenticationResult, CacheOutcome, UpstreamPool, VerbClass};
+pub use load_metrics::{Level, LoadMetrics};
 pub use logs::{LoggingError, init_logging};
 pub use metrics::{ConnectionGauge, EXPOSITION_TYPE, Metrics};
 pub use record::RequestRecord;

@@ -23,6 +23,8 @@ pub struct RequestRecord {
     class: VerbClass,
     is_long_running: bool,
     received: Option<Arc<AtomicU64>>,
+    /// Whatever is taken up for as long as the request lasts.
+    held: Option<Box<dyn Send>>,
     /// Boxed, so that the futures that hold a record stay small; taken when it is written.
     entry: Option<Box<Entry>>,
 }
@@ -42,6 +44,7 @@ impl RequestRecord {
             class: VerbClass::of_method(method),
             is_long_running: false,
             received: None,
+            held: None,
             entry: Some(Box::new(Entry::new(client, method, uri, protocol))),
         }
     }
@@ -49,6 +52,11 @@ impl RequestRecord {
     /// When the request came in.
     pub fn opened(&self) -> Instant {
         self.opened
+    }
+
+    /// Keeps what the request takes up, such as its place among those under way, until it has ended.
+    pub fn hold(&mut self, taken: impl Send + 'static) {
+        self.held = Some(Box::new(taken));
     }
 
     /// Which cluster the request is for.

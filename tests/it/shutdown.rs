@@ -1,8 +1,12 @@
 //! How the gate stops: nothing that is under way is lost, and nothing new is begun.
 
+use std::time::{Duration, Instant};
+
 use nix::sys::signal::Signal;
+use tokio::net::TcpStream;
 
 use crate::support::gate::Settings;
+use crate::support::message::text;
 use crate::support::rig::{Account, Rig};
 use crate::support::stub::{Answer, Reply};
 use crate::support::wire::Http1;
@@ -12,17 +16,72 @@ const TARGET: &str = "/api/v1/pods";
 
 #[tokio::test]
 async fn a_request_that_is_under_way_is_finished_and_then_the_gate_ends_well() {
-    let mut rig = Rig::start_http1().await;
-    let account = rig.account("alice", &[]).await;
-    let (go, mut client) = half_answered(&rig, &account).await;
-    let idle = rig.http1().await;
+    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+        let mut rig = Rig::start_http1().await;
+        let account = rig.account("alice", &[]).await;
+        let (go, mut client) = half_answered(&rig, &account).await;
+        let idle = rig.http1().await;
 
+        rig.gate.signal(signal);
+        rig.gate.wait_until("closed to newcomers", async || is_closed(&rig).await).await;
+        go.notify_one();
+        let rest = within("the rest of the answer", client.reader.exactly(21)).await.unwrap();
+        assert_eq!(text(&rest), "first halfsecond half");
+        drop((idle, client));
+        assert_eq!(rig.gate.exit_code().await, Some(0), "{signal}");
+    }
+}
+
+#[tokio::test]
+async fn it_is_not_ready_at_once_and_serves_as_before_until_the_delay_is_over() {
+    let settings = Settings { limits: vec![("shutdownDelay", "2s")], ..Settings::default() };
+    let mut rig = Rig::with(&["h2", "http/1.1"], &settings).await;
+    let account = rig.account("alice", &[]).await;
+    let authorization = account.authorization();
+    let lines = [("Authorization", authorization.as_str())];
+    let told = Instant::now();
     rig.gate.signal(Signal::SIGTERM);
-    rig.gate.wait_until("draining", async || rig.gate.admin_request("/readyz").await.0 == 503).await;
-    go.notify_one();
-    let (rest, _) = within("the rest of the answer", client.reader.rest()).await;
-    assert!(rest.ends_with(b"second half"), "{}", String::from_utf8_lossy(&rest));
-    drop(idle);
+    rig.gate.wait_until("unready", async || rig.gate.admin_request("/readyz").await.0 == 503).await;
+    assert!(rig.gate.admin_request("/readyz").await.1.contains("[-]shutdown failed: shutting down"));
+    assert_eq!(rig.gate.admin_request("/livez").await.0, 200);
+    while told.elapsed() < Duration::from_millis(1500) {
+        let mut newcomer = rig.http1().await;
+        for _ in 0..2 {
+            let response = newcomer.request("GET", TARGET, &lines, b"").await;
+            assert_eq!((response.status, response.header("connection")), (200, None));
+        }
+        let response = rig.http2().await.request("GET", TARGET, &lines, b"").await;
+        assert_eq!(response.unwrap().status, 200);
+    }
+    rig.gate.wait_until("closed to newcomers", async || is_closed(&rig).await).await;
+    assert!(told.elapsed() >= Duration::from_secs(2));
+    assert_eq!(rig.gate.exit_code().await, Some(0));
+}
+
+#[tokio::test]
+async fn a_late_request_on_an_open_connection_is_answered_and_told_to_go() {
+    let mut rig = Rig::start().await;
+    let account = rig.account("alice", &[]).await;
+    let authorization = account.authorization();
+    let lines = [("Authorization", authorization.as_str())];
+    let (mut used, mut unused) = (rig.http1().await, rig.http1().await);
+    assert_eq!(used.request("GET", TARGET, &lines, b"").await.header("connection"), None);
+    rig.gate.signal(Signal::SIGTERM);
+    rig.gate.wait_until("closed to newcomers", async || is_closed(&rig).await).await;
+    for client in [&mut used, &mut unused] {
+        let response = client.request("POST", TARGET, &lines, b"{}").await;
+        assert_eq!((response.status, response.header("connection")), (200, Some("close")));
+        client.expect_close().await;
+    }
+    assert_eq!(rig.gate.exit_code().await, Some(0));
+}
+
+#[tokio::test]
+async fn connections_that_nobody_uses_do_not_keep_the_gate_up() {
+    let mut rig = Rig::start().await;
+    let (mut http1, _http2) = (rig.http1().await, rig.http2().await);
+    rig.gate.signal(Signal::SIGTERM);
+    http1.expect_close().await;
     assert_eq!(rig.gate.exit_code().await, Some(0));
 }
 
@@ -34,7 +93,7 @@ async fn a_second_signal_ends_it_at_once() {
     rig.gate.signal(Signal::SIGTERM);
     rig.gate.wait_until("draining", async || rig.gate.admin_request("/readyz").await.0 == 503).await;
     rig.gate.signal(Signal::SIGTERM);
-    assert!(rig.gate.exit_code().await.is_some());
+    assert_eq!(rig.gate.exit_code().await, Some(0));
     within("the end of the connection", client.reader.rest()).await;
 }
 
@@ -80,6 +139,11 @@ async fn a_restarted_gate_knows_its_users_tokens_and_certificate() {
     let lines = [("Authorization", authorization.as_str())];
     assert_eq!(rig.http1().await.request("GET", TARGET, &lines, b"").await.status, 200);
     crate::support::expect::exactly(&rig.stub.only(), &account, rig.stub.port, &[]);
+}
+
+/// Whether no connection can be made any more.
+async fn is_closed(rig: &Rig) -> bool {
+    TcpStream::connect(rig.gate.endpoint.address).await.is_err()
 }
 
 /// A request whose answer is half sent; the other half follows when told.
