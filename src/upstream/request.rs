@@ -203,7 +203,51 @@ mod tests {
         }
     }
 
+    /// What a client may write of whom it wants to be.
+    fn wanted_lines() -> impl Strategy<Value = Vec<(String, String)>> {
+        let extra = "impersonate-extra-([a-z0-9.]|%2[0-9a-f]|%c3%a4|%zz|%){1,12}";
+        let name = prop_oneof![
+            Just("impersonate-group".to_owned()),
+            Just("impersonate-uid".to_owned()),
+            extra.prop_map(String::from),
+        ];
+        let lines = proptest::collection::vec((name, "[!-~ä]{1,16}"), 0..8);
+        ("[!-~ä]{1,16}", lines).prop_map(|(user, mut lines)| {
+            lines.push(("impersonate-user".to_owned(), user));
+            lines
+        })
+    }
+
     proptest! {
+        /// What is decided on is what is written, and what is written is read as the same.
+        #[test]
+        fn an_impersonated_user_is_read_back_as_it_was_asked_for(lines in wanted_lines()) {
+            let mut client = HeaderMap::new();
+            for (name, value) in &lines {
+                let value = HeaderValue::from_bytes(value.as_bytes()).unwrap();
+                client.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), value);
+            }
+            let (_, asked) = sanitize(&client, Version::HTTP_11).unwrap();
+            if let Ok(mut wanted) = asked.unwrap().parse() {
+                let user = UserInfo {
+                    name: wanted.user.clone(),
+                    groups: wanted.groups.clone(),
+                    uid: wanted.uid.clone(),
+                    extras: wanted.extras.clone(),
+                };
+                let written = headers_of(authz::permit_user_info(user.into()), &client).unwrap();
+                let (_, again) = sanitize(&written, Version::HTTP_11).unwrap();
+                let mut again = again.unwrap().parse().unwrap();
+                // Two spellings of a key are written as one, and its values together.
+                for user in [&mut again, &mut wanted] {
+                    user.extras.sort_by(|(key, value), (other_key, other)| {
+                        key.as_str().cmp(other_key.as_str()).then(value.cmp(other))
+                    });
+                }
+                prop_assert_eq!(again, wanted);
+            }
+        }
+
         #[test]
         fn the_identity_is_written_once_whatever_the_client_sends(
             lines in proptest::collection::vec(("[a-zA-Z][a-zA-Z0-9_-]{0,20}", "[!-~]{0,24}"), 0..10),

@@ -3,10 +3,12 @@
 //! The key of what is kept is the whole question: the cluster, all of the caller's identity, and the right. Only what a
 //! cluster has decided is kept; that it gave no answer is not.
 
-use std::sync::Arc;
+use std::hash::{Hash, Hasher};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use moka::future::Cache;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::ImpersonationError;
@@ -19,18 +21,27 @@ const LIFE: Duration = Duration::from_secs(10);
 const MAX_BYTES: u64 = 16 << 20;
 /// Names of ours, one a cluster.
 const MAX_CLUSTERS: u64 = 1_000;
-/// Questions about one caller that are under way at once.
+/// Questions of one list that are under way at once.
 const AT_ONCE: usize = 16;
+/// Questions of everybody that are under way at once: each takes a connection. Others wait, in turn and not for longer
+/// than their request has.
+const AT_ONCE_IN_ALL: usize = 64;
 
 /// Answers by question.
 pub(super) struct Decisions {
     allowed: Cache<Question, bool>,
-    own_names: Cache<Arc<str>, Arc<str>>,
+    own_names: Cache<Place, Arc<str>>,
+    places: Semaphore,
 }
+
+/// A cluster as it was loaded. If it is loaded anew, perhaps with another address under the same name, it is another:
+/// as long as this lives, no other cluster gets its place in memory.
+#[derive(Clone)]
+struct Place(Weak<Cluster>);
 
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Question {
-    cluster: Arc<str>,
+    cluster: Place,
     /// `None`: ourselves.
     subject: Option<Arc<Subject>>,
     right: Attributes,
@@ -50,6 +61,7 @@ impl Decisions {
         Self {
             allowed: Cache::builder().weigher(weigher).max_capacity(MAX_BYTES).time_to_live(LIFE).build(),
             own_names: Cache::builder().max_capacity(MAX_CLUSTERS).time_to_live(LIFE).build(),
+            places: Semaphore::new(AT_ONCE_IN_ALL),
         }
     }
 }
@@ -83,12 +95,13 @@ impl Inquiry {
 
     /// Whether the subject has this right.
     pub(super) async fn is_allowed(&self, right: Attributes) -> Result<bool, ImpersonationError> {
-        let question =
-            Question { cluster: Arc::clone(self.cluster.id()), subject: self.subject.clone(), right };
-        let cluster = Arc::clone(&self.cluster);
+        let question = Question { cluster: self.place(), subject: self.subject.clone(), right };
+        let (cluster, decisions) = (Arc::clone(&self.cluster), Arc::clone(&self.decisions));
         let (subject, right) = (question.subject.clone(), question.right.clone());
         // Whoever else asks the same waits for the same answer; the whole question is the key, so the same it is.
         let answer = self.decisions.allowed.try_get_with(question, async move {
+            // Nobody closes it.
+            let _place = decisions.places.acquire().await;
             match subject {
                 Some(subject) => cluster.subject_access_review(&subject, &right).await,
                 None => cluster.self_access_review(&right).await,
@@ -100,9 +113,17 @@ impl Inquiry {
     /// The name that the cluster knows us by.
     pub(super) async fn own_name(&self) -> Result<Arc<str>, ImpersonationError> {
         let cluster = Arc::clone(&self.cluster);
-        let asking = async move { Ok::<_, AskError>(cluster.own_name().await?.into()) };
+        let decisions = Arc::clone(&self.decisions);
+        let asking = async move {
+            let _place = decisions.places.acquire().await;
+            Ok::<_, AskError>(cluster.own_name().await?.into())
+        };
         let names = &self.decisions.own_names;
-        names.try_get_with(Arc::clone(self.cluster.id()), asking).await.map_err(ImpersonationError::NoAnswer)
+        names.try_get_with(self.place(), asking).await.map_err(ImpersonationError::NoAnswer)
+    }
+
+    fn place(&self) -> Place {
+        Place(Arc::downgrade(&self.cluster))
     }
 
     /// The answers, in the order of the questions. All are asked at once.
@@ -122,6 +143,20 @@ impl Inquiry {
             }
         }
         answers
+    }
+}
+
+impl PartialEq for Place {
+    fn eq(&self, other: &Self) -> bool {
+        Weak::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Place {}
+
+impl Hash for Place {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.as_ptr().hash(state);
     }
 }
 

@@ -179,3 +179,33 @@ async fn no_spelling_of_a_header_gets_past_a_denial() {
     expect::identity_is(&office.rig.stub.only(), &office.alice);
     switch(&office.rig, false).await;
 }
+
+#[tokio::test]
+async fn what_the_gate_itself_may_not_do_is_said_and_not_tried() {
+    let office = Office::open().await;
+    office.rig.stub.deny_us("userextras/secret");
+    office.rig.stub.deny_us("serviceaccounts");
+    let extra = [("impersonate-user", "bob"), ("impersonate-extra-secret", "x")];
+    let message = expect::status(&office.http2(&extra).await, 403, "Forbidden");
+    assert!(message.contains("impersonate userextras/secret (authentication.k8s.io)"), "{message}");
+    let account = [("impersonate-user", "system:serviceaccount:web:default")];
+    let response = office.http2(&account).await;
+    let message = expect::status(&response, 503, "ServiceUnavailable");
+    assert!(message.contains("impersonate serviceaccounts") && response.header("retry-after").is_some());
+    assert!(office.rig.stub.seen().is_empty());
+
+    // Whoever may not impersonate does not learn what the gate may.
+    office.rule(|attributes| attributes["resource"] == "users");
+    let message = expect::status(&office.http1(&[extra[0], (extra[1].0, "y")]).await, 403, "Forbidden");
+    assert!(message.contains("cannot impersonate resource"), "{message}");
+
+    let office = Office::open().await;
+    office.rig.stub.deny_us("userextras/portcullis.dev/original-user");
+    let response = office.http1(&[("impersonate-user", "bob")]).await;
+    let message = expect::status(&response, 503, "ServiceUnavailable");
+    assert!(message.contains("userextras/portcullis.dev/original-user"), "{message}");
+    let authorization = office.alice.authorization();
+    let own =
+        office.rig.http1().await.request("GET", TARGET, &[("Authorization", &authorization)], b"").await;
+    assert_eq!(own.status, 200, "whoever impersonates nobody does not need it");
+}

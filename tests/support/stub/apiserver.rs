@@ -20,8 +20,8 @@ pub(super) fn is_question(seen: &Seen) -> bool {
     seen.method == "POST" && (path.ends_with(TOKEN_REVIEW) || path.ends_with(FOREIGN_ACCESS_REVIEW))
 }
 
-/// A friendly answer to it.
-pub(super) fn review(seen: &Seen) -> Reply {
+/// The answer to it: friendly, unless it is about a right to one of `denied`, such as `userextras/scopes`.
+pub(super) fn review(seen: &Seen, denied: &[String]) -> Reply {
     if path(seen).ends_with(SUBJECT_REVIEW) {
         return Reply::json(
             201,
@@ -30,11 +30,16 @@ pub(super) fn review(seen: &Seen) -> Reply {
                "groups":["system:authenticated"]}}}"#,
         );
     }
-    Reply::json(
-        201,
-        r#"{"kind":"SelfSubjectAccessReview","apiVersion":"authorization.k8s.io/v1","metadata":{},
-           "spec":{},"status":{"allowed":true}}"#,
-    )
+    let body = seen.body().unwrap_or_default();
+    let question: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
+    let part = |name: &str| question["spec"]["resourceAttributes"][name].as_str().unwrap_or_default();
+    let resource = format!("{}/{}", part("resource"), part("subresource"));
+    let allowed = denied.iter().all(|denied| *denied != resource.trim_end_matches('/'));
+    let answer = serde_json::json!({
+        "kind": "SelfSubjectAccessReview", "apiVersion": "authorization.k8s.io/v1", "metadata": {}, "spec": {},
+        "status": { "allowed": allowed },
+    });
+    Reply::json(201, &answer.to_string())
 }
 
 /// The path without the query. A prefix before it is that of the cluster's URL.

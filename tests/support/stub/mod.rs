@@ -61,6 +61,7 @@ pub(crate) struct Stub {
 struct Shared {
     script: Mutex<Script>,
     questions: Mutex<Script>,
+    denied_to_us: Mutex<Vec<String>>,
     seen: Mutex<Vec<Arc<Seen>>>,
     own: Mutex<Vec<Arc<Seen>>>,
     connections: Mutex<Vec<Arc<Connection>>>,
@@ -81,6 +82,7 @@ impl Stub {
         let shared = Arc::new(Shared {
             script: Mutex::new(Arc::new(|_| Reply::json(200, "{}").into())),
             questions: Mutex::new(Arc::new(|_| Reply::json(500, "{}").into())),
+            denied_to_us: Mutex::default(),
             seen: Mutex::default(),
             own: Mutex::default(),
             connections: Mutex::default(),
@@ -132,6 +134,11 @@ impl Stub {
     /// Before that the answer is 500.
     pub(crate) fn answer_questions_with(&self, script: impl Fn(&Seen) -> Answer + Send + Sync + 'static) {
         *self.shared.questions.lock().unwrap() = Arc::new(script);
+    }
+
+    /// From now on the gate has no right to this, such as `serviceaccounts` or `userextras/scopes`.
+    pub(crate) fn deny_us(&self, resource: &str) {
+        self.shared.denied_to_us.lock().unwrap().push(resource.to_owned());
     }
 
     /// From now on only this `Authorization` value is the gate's good credential; others get 401.
@@ -256,7 +263,8 @@ impl Shared {
             apiserver::unauthorized().into()
         } else if is_own {
             self.record(true, &seen);
-            apiserver::review(&seen).into()
+            let denied = self.denied_to_us.lock().unwrap().clone();
+            Answer::considered(move |seen| apiserver::review(seen, &denied))
         } else if is_question {
             self.record(true, &seen);
             let script = Arc::clone(&self.questions.lock().unwrap());
