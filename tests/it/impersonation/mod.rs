@@ -7,10 +7,12 @@ mod refusals;
 use serde_json::{Value, json};
 
 use crate::support::expect;
+use crate::support::live::Streams;
 use crate::support::message::Lines;
 use crate::support::rig::{Account, Rig};
 use crate::support::stub::{Answer, OWN_CREDENTIAL, Reply, Seen};
-use crate::support::wire::Response;
+use crate::support::wire::{Response, response_of};
+use crate::support::within;
 
 const TARGET: &str = "/api/v1/namespaces/default/pods";
 const SETTING: &str = "/v3/settings/client-impersonation";
@@ -218,6 +220,28 @@ async fn a_watch_and_an_upgrade_run_as_the_impersonated_user() {
     let target = format!("{TARGET}/p/exec?command=sh");
     assert_eq!(office.rig.http1().await.request("GET", &target, &upgrade, b"").await.status, 101);
     arrived_as(&office.rig.stub.only(), &office.alice, &expected);
+}
+
+#[tokio::test]
+async fn a_watch_as_somebody_else_ends_with_the_token_that_opened_it() {
+    let office = Office::open().await;
+    let _upstream = Streams::of(&office.rig.stub, |_| "application/json");
+    let authorization = office.alice.authorization();
+    let lines = [("authorization", authorization.as_str()), ("impersonate-user", "bob")];
+    let client = office.rig.http2().await;
+    let watch = client.start("GET", &format!("{TARGET}?watch=true"), &lines, true).await.unwrap();
+    let ended = tokio::spawn(response_of(watch.0));
+    let seen = office.rig.stub.request(1).await;
+    arrived_as(
+        &seen,
+        &office.alice,
+        &[("impersonate-user", "bob"), ("impersonate-group", "system:authenticated")],
+    );
+    let token = format!("/v3/tokens/{}", office.alice.token_name);
+    let deleted = office.rig.api("DELETE", &token, office.rig.admin(), &Value::Null).await;
+    assert!(matches!(deleted.status, 200..=204), "{}", deleted.text());
+    let ended = within("the end of the watch", ended).await.unwrap().unwrap();
+    assert!(ended.broken.is_none() && ended.text().contains("was deleted"), "{ended:?}");
 }
 
 #[tokio::test]
