@@ -45,7 +45,7 @@ impl House {
         let (dir, backups) = (TempDir::new(), TempDir::new());
         let store = Store::open(dir.path(), hashing).unwrap();
         let key_file = KeyFile::new(dir.path().join("cluster.key"));
-        let clusters = Registry::new(Keeping { key_file, files_dir: None });
+        let clusters = Registry::new(Keeping { key_file, files_dir: None }, std::sync::Arc::default());
         clusters.replace_configured(vec![default_cluster()]);
         clusters.settled(&default_cluster().id, SETTLING).await;
         let policy =

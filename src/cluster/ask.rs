@@ -25,7 +25,7 @@ use tokio_rustls::TlsConnector;
 use zeroize::Zeroizing;
 
 use super::endpoint::Endpoint;
-use super::refresh::Published;
+use super::published::Published;
 use crate::kube::{self, Attributes, ReviewedToken, Subject};
 use crate::secret::Secret;
 
@@ -78,23 +78,23 @@ pub enum AskError {
 
 /// Asks one cluster.
 pub(super) struct Asker {
-    endpoint: Endpoint,
     published: Arc<Published>,
     home: Handle,
     idle: Mutex<Vec<Kept>>,
 }
 
-/// A connection, and the TLS configuration it was made with: one that a certificate or authority was since replaced in is
-/// not used again.
+/// A connection, where it leads, and the TLS configuration it was made with: one that a certificate or authority was since
+/// replaced in is not used again.
 struct Kept {
+    endpoint: Arc<Endpoint>,
     tls: Arc<ClientConfig>,
     sender: SendRequest<Full<Bytes>>,
 }
 
 impl Asker {
     /// Asks on the runtime that this is called on.
-    pub(super) fn new(endpoint: Endpoint, published: Arc<Published>) -> Arc<Self> {
-        Arc::new(Self { endpoint, published, home: Handle::current(), idle: Mutex::new(Vec::new()) })
+    pub(super) fn new(published: Arc<Published>) -> Arc<Self> {
+        Arc::new(Self { published, home: Handle::current(), idle: Mutex::new(Vec::new()) })
     }
 
     pub(super) async fn token_review(
@@ -146,7 +146,7 @@ impl Asker {
             let answered = answered.unwrap_or(Err(AskError::TimedOut));
             match &answered {
                 Ok(_) => {}
-                Err(AskError::CredentialRefused) => asker.published.refused.notify_one(),
+                Err(AskError::CredentialRefused) => asker.published.refused(),
                 // What happened to one connection may have happened to all: the next question finds out on a new one.
                 Err(_) => lock(&asker.idle).clear(),
             }
@@ -156,37 +156,24 @@ impl Asker {
     }
 
     async fn exchange(&self, path: &'static str, question: Bytes) -> Result<Bytes, AskError> {
-        let tls = self.published.read(|current| Arc::clone(&current.tls));
-        if let Some(kept) = self.reuse(&tls) {
+        let (tls, endpoint) =
+            self.published.read(|current| (Arc::clone(&current.tls), current.endpoint().cloned()));
+        // A cluster without an endpoint was not loaded.
+        let endpoint = endpoint.ok_or(AskError::Stopping)?;
+        if let Some(kept) = self.reuse(&tls, &endpoint) {
             match self.send(kept, path, question.clone()).await {
                 // It may have been closed while it was idle. A review changes nothing, so it may be asked for twice.
                 Err(AskError::Exchange(error)) => tracing::debug!(%error, "a kept connection failed"),
                 answered => return answered,
             }
         }
-        let connection = self.connect(tls).await?;
+        let connection = connect(tls, endpoint).await?;
         self.send(connection, path, question).await
-    }
-
-    async fn connect(&self, tls: Arc<ClientConfig>) -> Result<Kept, AskError> {
-        let endpoint = &self.endpoint;
-        let tcp = TcpStream::connect((endpoint.host.as_str(), endpoint.port)).await;
-        let tcp = tcp.map_err(AskError::Connect)?;
-        tcp.set_nodelay(true).map_err(AskError::Connect)?;
-        let connector = TlsConnector::from(Arc::clone(&tls));
-        let stream = connector.connect(endpoint.server_name.clone(), tcp).await.map_err(AskError::Connect)?;
-        let (sender, driver) = handshake(TokioIo::new(stream)).await.map_err(AskError::Exchange)?;
-        tokio::spawn(async move {
-            if let Err(error) = driver.await {
-                tracing::debug!(%error, "a connection for questions ended");
-            }
-        });
-        Ok(Kept { tls, sender })
     }
 
     async fn send(&self, mut connection: Kept, path: &str, question: Bytes) -> Result<Bytes, AskError> {
         connection.sender.ready().await.map_err(AskError::Exchange)?;
-        let request = self.request(path, question)?;
+        let request = self.request(&connection.endpoint, path, question)?;
         let response = connection.sender.send_request(request).await.map_err(AskError::Exchange)?;
         let answer = read(response).await?;
         let mut idle = lock(&self.idle);
@@ -196,9 +183,14 @@ impl Asker {
         Ok(answer)
     }
 
-    fn request(&self, path: &str, question: Bytes) -> Result<Request<Full<Bytes>>, AskError> {
-        let mut request = Request::post(format!("{}{path}", self.endpoint.path_prefix))
-            .header(HOST, self.endpoint.authority.as_str())
+    fn request(
+        &self,
+        endpoint: &Endpoint,
+        path: &str,
+        question: Bytes,
+    ) -> Result<Request<Full<Bytes>>, AskError> {
+        let mut request = Request::post(format!("{}{path}", endpoint.path_prefix))
+            .header(HOST, endpoint.authority.as_str())
             .header(USER_AGENT, concat!("portcullis/", env!("CARGO_PKG_VERSION")))
             .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
             .header(ACCEPT, HeaderValue::from_static("application/json"));
@@ -209,12 +201,30 @@ impl Asker {
         request.body(Full::new(question)).map_err(|_| AskError::Garbage)
     }
 
-    /// A kept connection of this configuration that is still open; all others are dropped.
-    fn reuse(&self, tls: &Arc<ClientConfig>) -> Option<Kept> {
+    /// A kept connection to this endpoint in this configuration that is still open; all others are dropped.
+    fn reuse(&self, tls: &Arc<ClientConfig>, endpoint: &Arc<Endpoint>) -> Option<Kept> {
         let mut idle = lock(&self.idle);
-        idle.retain(|kept| Arc::ptr_eq(&kept.tls, tls) && !kept.sender.is_closed());
+        idle.retain(|kept| {
+            let is_same = Arc::ptr_eq(&kept.tls, tls) && Arc::ptr_eq(&kept.endpoint, endpoint);
+            is_same && !kept.sender.is_closed()
+        });
         idle.pop()
     }
+}
+
+async fn connect(tls: Arc<ClientConfig>, endpoint: Arc<Endpoint>) -> Result<Kept, AskError> {
+    let tcp = TcpStream::connect((endpoint.host.as_str(), endpoint.port)).await;
+    let tcp = tcp.map_err(AskError::Connect)?;
+    tcp.set_nodelay(true).map_err(AskError::Connect)?;
+    let connector = TlsConnector::from(Arc::clone(&tls));
+    let stream = connector.connect(endpoint.server_name.clone(), tcp).await.map_err(AskError::Connect)?;
+    let (sender, driver) = handshake(TokioIo::new(stream)).await.map_err(AskError::Exchange)?;
+    tokio::spawn(async move {
+        if let Err(error) = driver.await {
+            tracing::debug!(%error, "a connection for questions ended");
+        }
+    });
+    Ok(Kept { endpoint, tls, sender })
 }
 
 /// The body of an answer.

@@ -40,7 +40,7 @@ pub(super) async fn check(config: Config, authorization: Option<&HeaderValue>) -
 }
 
 /// The credential that requests carry is what is to be checked; and asking for it must not run the plugin once more.
-fn with_current_token(mut config: Config, authorization: Option<&HeaderValue>) -> Config {
+pub(super) fn with_current_token(mut config: Config, authorization: Option<&HeaderValue>) -> Config {
     let token = authorization.and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
     if let Some(token) = token {
         config.auth_info.token = Some(token.to_owned().into());

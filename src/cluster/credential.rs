@@ -29,17 +29,17 @@ pub(super) struct Credential {
 }
 
 impl Credential {
-    /// Blocks: an exec plugin is run.
-    pub(super) fn new(snapshot: &Snapshot) -> Result<Self, ClusterError> {
+    /// With `tls` as it was, if that has not changed. Blocks: an exec plugin is run.
+    pub(super) fn new(snapshot: &Snapshot, tls: Option<Arc<ClientConfig>>) -> Result<Self, ClusterError> {
         let config = &snapshot.config;
         let layer = config.auth_layer().map_err(|error| cluster_error(&error))?;
-        let tls = config.rustls_client_config().map_err(|error| cluster_error(&error))?;
-        Ok(Self {
-            is_plugin_certificate: layer.is_none() && config.auth_info.exec.is_some(),
-            header: layer.map(|layer| echo(&layer)),
-            tls: Arc::new(tls),
-            made: Instant::now(),
-        })
+        let is_plugin_certificate = layer.is_none() && config.auth_info.exec.is_some();
+        let tls = match tls.filter(|_| !is_plugin_certificate) {
+            Some(tls) => tls,
+            None => Arc::new(config.rustls_client_config().map_err(|error| cluster_error(&error))?),
+        };
+        let header = layer.map(|layer| echo(&layer));
+        Ok(Self { is_plugin_certificate, header, tls, made: Instant::now() })
     }
 
     /// The header as it has to be now. A plugin is asked again when its token ends within a minute.

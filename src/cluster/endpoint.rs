@@ -5,12 +5,15 @@ use http::uri::{Authority, Scheme};
 use rustls::pki_types::ServerName;
 
 use super::error::ClusterError;
+use super::health::Health;
 
 const HTTPS_PORT: u16 = 443;
 
-/// Where an apiserver is, and by which name its certificate must know it.
-#[derive(Clone, PartialEq, Eq, Debug)]
+/// Where an apiserver is, by which name its certificate must know it, and how it is doing.
+#[derive(Debug)]
 pub struct Endpoint {
+    /// As it was given.
+    pub(super) url: Uri,
     /// Name or address, without the brackets of an IPv6 address.
     pub host: String,
     /// TCP port.
@@ -21,6 +24,8 @@ pub struct Endpoint {
     pub authority: Authority,
     /// What precedes every path, without a slash at its end; mostly empty.
     pub path_prefix: String,
+    /// Whether requests should go there.
+    pub health: Health,
 }
 
 impl Endpoint {
@@ -39,17 +44,20 @@ impl Endpoint {
         let server_name = ServerName::try_from(tls_server_name.unwrap_or(host).to_owned())
             .map_err(|_| wrong("its name can't stand in a certificate"))?;
         Ok(Self {
+            url: url.clone(),
             host: host.to_owned(),
             port: authority.port_u16().unwrap_or(HTTPS_PORT),
             server_name,
             authority: authority.clone(),
             path_prefix: url.path().trim_end_matches('/').to_owned(),
+            health: Health::default(),
         })
     }
 
-    /// The address as it was given, but for the name in the certificate.
-    pub(super) fn url(&self) -> Option<Uri> {
-        format!("https://{}{}", self.authority, self.path_prefix).parse().ok()
+    /// Whether it is the place that `url` and this name mean.
+    pub(super) fn is_at(&self, url: &Uri, tls_server_name: Option<&str>) -> bool {
+        let named = tls_server_name.is_none_or(|name| self.server_name.to_str() == name);
+        self.url == *url && named
     }
 }
 

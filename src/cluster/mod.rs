@@ -8,6 +8,9 @@ mod credential;
 mod endpoint;
 mod error;
 mod given;
+mod health;
+mod probe;
+mod published;
 mod record;
 mod recorded;
 mod refresh;
@@ -19,15 +22,16 @@ mod trouble;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderValue;
+use http::{HeaderValue, Uri};
 use rustls::ClientConfig;
-use tokio::task::AbortHandle;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 pub use ask::AskError;
 pub use endpoint::Endpoint;
 pub use error::ClusterError;
 pub use given::{CheckedReach, GivenCredential, GivenError, GivenReach};
+pub use health::Health;
 pub use record::{CertificateAuthority, ClusterRecord, Credential, Reach, Sealed, SealedKind};
 pub use recorded::Keeping;
 pub use registry::{Change, Member, Members, Origin, Registry, State};
@@ -40,9 +44,11 @@ pub use crate::identity::{Access, ClusterId};
 use crate::config::ClusterSource;
 use crate::kube::{Attributes, ReviewedToken, Subject};
 use crate::secret::Secret;
+use crate::telemetry::Telemetry;
 use ask::Asker;
+use published::Published;
 use recorded::Recorded;
-use refresh::{Published, Refresher, blocking};
+use refresh::{Place, Refresher, blocking};
 use source::{Snapshot, Source};
 
 /// The longest that a start waits for the credential.
@@ -51,38 +57,63 @@ const LOAD_LIMIT: Duration = Duration::from_mins(1);
 /// One cluster. Dropping it ends its refreshing.
 pub struct Cluster {
     id: Arc<str>,
-    endpoint: Endpoint,
     published: Arc<Published>,
     asker: Arc<Asker>,
-    refreshing: AbortHandle,
+    _tasks: JoinSet<()>,
+}
+
+/// What new connections to a cluster are made with.
+pub struct Way {
+    /// Another one, to be told by [`Cluster::generation`], once any of this has changed.
+    pub generation: u64,
+    /// Where its apiservers are; at least one.
+    pub endpoints: Arc<[Arc<Endpoint>]>,
+    /// How to speak TLS with them, without ALPN.
+    pub tls: Arc<ClientConfig>,
 }
 
 impl Cluster {
     /// Reads the access to a cluster and starts to keep it current on the runtime that this is called on, where questions
     /// to the apiserver are asked as well. No word is spoken with it yet: that is [`check`](Self::check).
-    pub async fn load(id: &str, source: &ClusterSource) -> Result<Arc<Self>, ClusterError> {
-        let wanted = source.clone();
-        Self::load_from(id.into(), move || Source::find(&wanted)).await
+    pub async fn load(
+        id: &str,
+        source: &ClusterSource,
+        telemetry: &Arc<Telemetry>,
+    ) -> Result<Arc<Self>, ClusterError> {
+        let (wanted, urls) = (source.clone(), source.endpoints.clone());
+        Self::load_from(id.into(), urls, telemetry, move || Source::find(&wanted)).await
     }
 
     /// The same for a cluster of which there is a record.
-    async fn load_recorded(record: Arc<Recorded>, id: &ClusterId) -> Result<Arc<Self>, ClusterError> {
+    async fn load_recorded(
+        record: Arc<Recorded>,
+        id: &ClusterId,
+        telemetry: &Arc<Telemetry>,
+    ) -> Result<Arc<Self>, ClusterError> {
+        let urls = record.endpoints().to_vec();
         let find = move || Ok((Source::Recorded(Arc::clone(&record)), record.read()?));
-        Self::load_from(Arc::clone(id.shared()), find).await
+        Self::load_from(Arc::clone(id.shared()), urls, telemetry, find).await
     }
 
     async fn load_from(
         id: Arc<str>,
+        urls: Vec<Uri>,
+        telemetry: &Arc<Telemetry>,
         find: impl FnOnce() -> Result<(Source, Snapshot), ClusterError> + Send + 'static,
     ) -> Result<Arc<Self>, ClusterError> {
         let loaded = timeout(LOAD_LIMIT, async {
             let (source, snapshot) = blocking(find).await?;
-            let config = &snapshot.config;
-            let endpoint = Endpoint::new(&config.cluster_url, config.tls_server_name.as_deref())?;
-            let (refresher, published) = Refresher::start(source, snapshot).await?;
-            let refreshing = tokio::spawn(refresher.run(Arc::clone(&published))).abort_handle();
-            let asker = Asker::new(endpoint.clone(), Arc::clone(&published));
-            Ok(Arc::new(Self { id, endpoint, published, asker, refreshing }))
+            let place = Place { cluster: Arc::clone(&id), source, urls, telemetry: Arc::clone(telemetry) };
+            let (refresher, published) = Refresher::start(place, snapshot).await?;
+            let endpoints = published.read(|current| Arc::clone(&current.endpoints));
+            let mut tasks = JoinSet::new();
+            tasks.spawn(refresher.run(Arc::clone(&published)));
+            // Of several the list is fixed, so the tasks are too; a single one has nothing to be compared with.
+            for endpoint in endpoints.iter().filter(|_| endpoints.len() > 1) {
+                tasks.spawn(probe::watch(Arc::clone(endpoint), Arc::clone(&published)));
+            }
+            let asker = Asker::new(Arc::clone(&published));
+            Ok(Arc::new(Self { id, published, asker, _tasks: tasks }))
         });
         loaded.await.unwrap_or(Err(ClusterError::CredentialTimeout(LOAD_LIMIT)))
     }
@@ -92,15 +123,20 @@ impl Cluster {
         &self.id
     }
 
-    /// Where its apiserver is.
-    pub fn endpoint(&self) -> &Endpoint {
-        &self.endpoint
+    /// What new connections are made with.
+    pub fn way(&self) -> Way {
+        // First, so that a change in between is seen as one by the next who asks.
+        let generation = self.generation();
+        self.published.read(|current| Way {
+            generation,
+            endpoints: Arc::clone(&current.endpoints),
+            tls: Arc::clone(&current.tls),
+        })
     }
 
-    /// How to speak TLS with the apiserver, without ALPN. Another value, to be told by its pointer, once certificates
-    /// have changed.
-    pub fn tls(&self) -> Arc<ClientConfig> {
-        self.published.read(|current| Arc::clone(&current.tls))
+    /// Changes when [`way`](Self::way) does.
+    pub fn generation(&self) -> u64 {
+        self.published.generation()
     }
 
     /// Our own credential, marked sensitive; none with a client certificate.
@@ -108,9 +144,24 @@ impl Cluster {
         self.published.read(|current| current.authorization.clone())
     }
 
-    /// The apiserver has answered 401 to our credential: it is read again at once, though not more than once a second.
+    /// The apiserver has answered 401 to our credential: it is read again at once.
     pub fn credential_refused(&self) {
-        self.published.refused.notify_one();
+        self.published.refused();
+    }
+
+    /// The same, and waits for another access than the one with this credential and generation. `None` if there is
+    /// none; else its header, which with a client certificate is no header.
+    pub async fn fresher_than(
+        &self,
+        authorization: Option<&HeaderValue>,
+        generation: u64,
+    ) -> Option<Option<HeaderValue>> {
+        self.published.fresher_than(authorization, generation).await
+    }
+
+    /// Reads the access again now, and not only when it is time.
+    pub fn read_again(&self) {
+        self.published.read_again();
     }
 
     /// Asks the apiserver whose `token` is, for one of `audiences`, or for its own if there are none. From any thread.
@@ -153,21 +204,30 @@ impl Cluster {
         self.asker.own_name().await
     }
 
+    /// Where its apiservers are.
+    fn urls(&self) -> Vec<Uri> {
+        self.way().endpoints.iter().map(|endpoint| endpoint.url.clone()).collect()
+    }
+
     /// Whether the apiserver answers, knows us, and lets us impersonate.
     pub async fn check(&self) -> Result<(), ClusterError> {
-        let (config, authorization) =
-            self.published.read(|current| (current.snapshot.config.clone(), current.authorization.clone()));
+        let (config, authorization) = self.access();
         let result = check::check(config, authorization.as_ref()).await;
         if matches!(result, Err(ClusterError::CredentialRefused)) {
             self.credential_refused();
         }
         result
     }
-}
 
-impl Drop for Cluster {
-    fn drop(&mut self) {
-        self.refreshing.abort();
+    /// How the library reaches an endpoint that is well, and our credential.
+    fn access(&self) -> (kube::Config, Option<HeaderValue>) {
+        self.published.read(|current| {
+            let mut config = current.snapshot.config.clone();
+            if let Some(endpoint) = current.endpoint() {
+                config.cluster_url = endpoint.url.clone();
+            }
+            (config, current.authorization.clone())
+        })
     }
 }
 
@@ -178,7 +238,8 @@ mod tests {
 
     async fn load(directory: &Directory, user: &str) -> Result<Arc<Cluster>, ClusterError> {
         let path = directory.write("kubeconfig", &kubeconfig(user, ""));
-        Cluster::load("local", &ClusterSource { kubeconfig: Some(path), context: None }).await
+        let source = ClusterSource { kubeconfig: Some(path), ..ClusterSource::default() };
+        Cluster::load("local", &source, &Telemetry::without_access_log()).await
     }
 
     /// A user entry with a plugin that runs this shell script.
@@ -229,8 +290,8 @@ mod tests {
         let cluster =
             load(&directory, "{client-certificate: client.crt, client-key: client.key}").await.unwrap();
         assert_eq!(cluster.authorization(), None);
-        assert!(cluster.tls().client_auth_cert_resolver.has_certs());
-        assert!(cluster.tls().alpn_protocols.is_empty());
+        let tls = cluster.way().tls;
+        assert!(tls.client_auth_cert_resolver.has_certs() && tls.alpn_protocols.is_empty());
     }
 
     #[tokio::test]
@@ -240,8 +301,8 @@ mod tests {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let text = kubeconfig("token: a", "").replace(":6443", &format!(":{port}"));
         let path = directory.write("kubeconfig", &text);
-        let source = ClusterSource { kubeconfig: Some(path), context: None };
-        let cluster = Cluster::load("local", &source).await.unwrap();
+        let source = ClusterSource { kubeconfig: Some(path), ..ClusterSource::default() };
+        let cluster = Cluster::load("local", &source, &Telemetry::without_access_log()).await.unwrap();
         assert!(matches!(cluster.check().await, Err(ClusterError::Unreachable(_))));
     }
 }

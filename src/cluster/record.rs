@@ -127,7 +127,7 @@ impl ClusterRecord {
     pub fn of_default(cluster: &Cluster, rules: &ClusterRules, created_at: UnixMillis) -> Self {
         let id = ClusterId::of_default();
         let reach = Reach {
-            endpoints: cluster.endpoint().url().into_iter().collect(),
+            endpoints: cluster.urls(),
             ca: None,
             tls_server_name: None,
             credential: Credential::Configuration,

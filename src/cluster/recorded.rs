@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use http::Uri;
 use kube::Config;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
@@ -63,6 +64,11 @@ impl Recorded {
         Arc::new(Self { id, reach, keeping, files })
     }
 
+    /// Where its apiservers are; none if its kubeconfig says so.
+    pub(super) fn endpoints(&self) -> &[Uri] {
+        &self.reach.endpoints
+    }
+
     /// Reads it as it is now. Blocks.
     pub(super) fn read(&self) -> Result<Snapshot, ClusterError> {
         match &self.reach.credential {
@@ -103,7 +109,7 @@ impl Recorded {
     pub(super) fn try_out(&self) -> Result<(), ClusterError> {
         let snapshot = self.read()?;
         if snapshot.config.auth_info.exec.is_none() {
-            Made::new(&snapshot)?;
+            Made::new(&snapshot, None)?;
         }
         Ok(())
     }

@@ -87,9 +87,20 @@ impl Snapshot {
         Ok(Self { config, credential })
     }
 
-    /// Whether this is the same access. The address is left out: it can't change while we run.
+    /// Whether this is the same access.
     pub(super) fn is_same(&self, other: &Self) -> bool {
-        self.credential == other.credential && self.config.root_cert == other.config.root_cert
+        self.credential == other.credential
+            && self.is_same_tls(other)
+            && self.config.cluster_url == other.config.cluster_url
+    }
+
+    /// Whether connections that were made with the one are as good as those made with the other.
+    pub(super) fn is_same_tls(&self, other: &Self) -> bool {
+        let same_part = |name: &str| self.credential.get(name) == other.credential.get(name);
+        self.config.root_cert == other.config.root_cert
+            && self.config.tls_server_name == other.config.tls_server_name
+            && same_part("client-certificate-data")
+            && same_part("client-key-data")
     }
 }
 
@@ -160,7 +171,12 @@ fn inline_files(auth: &mut AuthInfo) -> Result<(), ClusterError> {
     {
         let token = std::fs::read_to_string(&path).map_err(|error| ClusterError::File(path, error))?;
         // Trimmed as client-go does: an editor's newline can't be in a header.
-        auth.token = Some(token.trim().to_owned().into());
+        let token = token.trim();
+        if token.is_empty() {
+            // Most likely it is just being written.
+            return Err(ClusterError::Credential("token file is empty".to_owned()));
+        }
+        auth.token = Some(token.to_owned().into());
     }
     let read = |path: String| match std::fs::read(&path) {
         Ok(bytes) => Ok(STANDARD.encode(bytes)),
@@ -227,6 +243,7 @@ pub(super) mod tests {
         let wanted = ClusterSource {
             kubeconfig: Some(directory.write("kubeconfig", text)),
             context: context.map(str::to_owned),
+            ..ClusterSource::default()
         };
         tokio::task::spawn_blocking(move || Source::find(&wanted))
             .await
@@ -255,7 +272,7 @@ pub(super) mod tests {
     async fn an_error_names_the_file_and_what_is_missing() {
         let error = find(&kubeconfig("token: a", ""), Some("other")).await.err().unwrap().to_string();
         assert!(error.contains("kubeconfig /") && error.contains("other"), "{error}");
-        let missing = ClusterSource { kubeconfig: Some("no-such-file".into()), context: None };
+        let missing = ClusterSource { kubeconfig: Some("no-such-file".into()), ..ClusterSource::default() };
         let error = Source::find(&missing).err().unwrap().to_string();
         assert!(error.contains("no-such-file"), "{error}");
     }
@@ -268,9 +285,15 @@ pub(super) mod tests {
     }
 
     #[tokio::test]
-    async fn only_a_change_of_the_credential_or_the_authority_makes_another_access() {
-        let first = find(&kubeconfig("token: a", ""), None).await.unwrap();
-        assert!(first.is_same(&find(&kubeconfig("token: a", "tls-server-name: b"), None).await.unwrap()));
-        assert!(!first.is_same(&find(&kubeconfig("token: b", ""), None).await.unwrap()));
+    async fn another_credential_authority_or_address_makes_another_access() {
+        let first = kubeconfig("token: a", "");
+        let access = find(&first, None).await.unwrap();
+        assert!(access.is_same(&find(&first, None).await.unwrap()));
+        let token = find(&kubeconfig("token: b", ""), None).await.unwrap();
+        assert!(!access.is_same(&token) && access.is_same_tls(&token));
+        let name = find(&kubeconfig("token: a", "tls-server-name: b"), None).await.unwrap();
+        assert!(!access.is_same(&name) && !access.is_same_tls(&name));
+        let address = find(&first.replace(":6443", ":6444"), None).await.unwrap();
+        assert!(!access.is_same(&address) && access.is_same_tls(&address));
     }
 }

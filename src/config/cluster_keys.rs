@@ -2,7 +2,7 @@
 
 use super::clusters::ServiceAccountMode;
 use super::key::{DefaultValue, Key, Kind};
-use super::value::{Expected, choice, groups, path, text, users};
+use super::value::{Expected, choice, endpoints, groups, path, text, users};
 
 pub(super) const KEY_FILE: Key = Key {
     path: "clusterKeyFile",
@@ -44,6 +44,16 @@ pub(super) const CONTEXT: Key = Key {
     set: |draft, given| {
         text(given, "the name of a context").map(|value| draft.config.cluster.context = Some(value))
     },
+};
+
+pub(super) const ENDPOINTS: Key = Key {
+    path: "cluster.endpoints",
+    environment: "PORTCULLIS_CLUSTER_ENDPOINTS",
+    flag: None,
+    kind: Kind::List,
+    default: DefaultValue::Unset,
+    help: "URLs of the cluster's apiservers; unset: the one of the kubeconfig or the in-cluster environment",
+    set: |draft, given| endpoints(given).map(|value| draft.config.cluster.endpoints = value),
 };
 
 pub(super) const SERVICE_ACCOUNTS: Key = Key {

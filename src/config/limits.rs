@@ -188,6 +188,15 @@ pub(super) const LIMITS: &[Key] = &[
         set: |draft, given| timeout(given).map(|value| draft.config.limits.connect_timeout = value),
     },
     Key {
+        path: "limits.upgradeTimeout",
+        environment: "PORTCULLIS_LIMITS_UPGRADE_TIMEOUT",
+        flag: None,
+        kind: Kind::Duration,
+        default: DefaultValue::Text("30s"),
+        help: "For the apiserver's answer to exec, attach and port-forward",
+        set: |draft, given| timeout(given).map(|value| draft.config.limits.upgrade_timeout = value),
+    },
+    Key {
         path: "limits.tokenCacheEntries",
         environment: "PORTCULLIS_LIMITS_TOKEN_CACHE_ENTRIES",
         flag: None,

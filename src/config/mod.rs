@@ -95,6 +95,8 @@ pub struct ClusterSource {
     pub kubeconfig: Option<PathBuf>,
     /// A context of the kubeconfig other than its current one.
     pub context: Option<String>,
+    /// Where its apiservers are, instead of the one address that is found with the rest.
+    pub endpoints: Vec<http::Uri>,
 }
 
 /// Bounds. None of them can be switched off.
@@ -136,6 +138,8 @@ pub struct Limits {
     pub drain_timeout: Duration,
     /// For a connection to the apiserver, TLS included.
     pub connect_timeout: Duration,
+    /// For the apiserver's answer to an upgrade.
+    pub upgrade_timeout: Duration,
     /// Token records the gate keeps in memory.
     pub token_cache_entries: u64,
     /// Lines that wait for the log writer; more are dropped and counted.

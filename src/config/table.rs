@@ -113,6 +113,7 @@ const GENERAL: &[Key] = &[
     },
     cluster_keys::KUBECONFIG,
     cluster_keys::CONTEXT,
+    cluster_keys::ENDPOINTS,
     cluster_keys::SERVICE_ACCOUNTS,
     cluster_keys::ALLOWED_USERS,
     cluster_keys::ALLOWED_GROUPS,

@@ -4,6 +4,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use http::Uri;
+use http::uri::Scheme;
+
 use super::key::Given;
 use super::{Chance, LogFormat};
 use crate::identity::{Group, IdentityError, RESERVED_PREFIX, Username};
@@ -121,6 +124,20 @@ pub(super) fn setting(setting: Setting, text: &str) -> Result<String, Expected> 
     })
 }
 
+/// Addresses of apiservers: `https` URLs, each once.
+pub(super) fn endpoints(given: &Given) -> Result<Vec<Uri>, Expected> {
+    let expected = || Expected("a list of different https URLs".into());
+    let mut urls: Vec<Uri> = Vec::new();
+    for text in many(given) {
+        let url: Uri = text.parse().map_err(|_| expected())?;
+        if url.scheme() != Some(&Scheme::HTTPS) || urls.contains(&url) {
+            return Err(expected());
+        }
+        urls.push(url);
+    }
+    Ok(urls)
+}
+
 /// Names for a certificate: host names and IP addresses.
 pub(super) fn server_names(given: &Given) -> Result<Vec<String>, Expected> {
     let names = many(given);
@@ -228,6 +245,14 @@ mod tests {
             "",
         ] {
             assert!(origin(&given(text)).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn endpoints_are_different_https_urls() {
+        assert_eq!(endpoints(&given("https://a:6443, https://b:6443")).unwrap().len(), 2);
+        for text in ["http://a", "a:6443", "https://a,https://a"] {
+            assert!(endpoints(&given(text)).is_err(), "{text}");
         }
     }
 

@@ -8,7 +8,7 @@ use http_body::Body;
 
 use super::ProxyError;
 use crate::kube::RequestInfo;
-use crate::upstream::{ResponseBody, Upstream, sanitize_response};
+use crate::upstream::{Answerer, ResponseBody, Upstream, sanitize_response};
 
 /// How kube-apiserver words it that the caller's rights do not cover an impersonation header: with `impersonate` as the
 /// verb, or with one of constrained impersonation, such as `impersonate-on:user-info:list`.
@@ -20,6 +20,11 @@ pub(super) struct Answer {
     pub(super) ahead: Option<Bytes>,
 }
 
+/// Behind a proxy subresource an application answers, and its 401 and 403 are its own.
+pub(super) fn answerer(info: &RequestInfo<'_>) -> Answerer {
+    if &*info.subresource == "proxy" { Answerer::Application } else { Answerer::Apiserver }
+}
+
 /// Tells a refusal of our own credential or rights from an answer to the client. The client's credential was good: it
 /// must not read of ours, and not be told that its own is bad.
 pub(super) async fn examine(
@@ -27,8 +32,7 @@ pub(super) async fn examine(
     upstream: &Upstream,
     info: &RequestInfo<'_>,
 ) -> Result<Answer, ProxyError> {
-    // Behind a proxy subresource an application answers, and its 401 and 403 are its own.
-    let applications = &*info.subresource == "proxy";
+    let applications = answerer(info) == Answerer::Application;
     let mut ahead = None;
     if response.status() == StatusCode::UNAUTHORIZED && !applications {
         upstream.cluster().credential_refused();

@@ -260,6 +260,7 @@ fn upstream(error: &UpstreamError) -> Answer {
         UpstreamError::Tls(_) | UpstreamError::ProtocolNotOffered => {
             ours("the cluster could not be verified", "upstream_tls")
         }
+        UpstreamError::Unprocessed(_) => ours("the cluster did not take the request", "upstream_unprocessed"),
         // It may have been processed: whether to try again is for the client to judge, so no Retry-After.
         UpstreamError::Http(_) => client(502, "the exchange with the cluster failed", "upstream_failed"),
     }

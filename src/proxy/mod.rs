@@ -142,7 +142,7 @@ async fn forward(
     };
     let mut forwarded = match upgrade {
         Some(upgrade) => {
-            Box::pin(open_tunnel(enrolment, &route, request, upgrade, on_upgrade, &info)).await?
+            Box::pin(open_tunnel(gate, enrolment, &route, request, upgrade, on_upgrade, &info)).await?
         }
         None => exchange(enrolment, &route, request, &info).await?,
     };
@@ -207,7 +207,7 @@ async fn exchange(
     // Pinned here, once: each function it is handed to would have a copy of its place otherwise.
     let mut answer = pin!(async {
         let class = if is_long { Class::Long } else { Class::Short };
-        let response = route.upstream.send(request, class).await?;
+        let response = route.upstream.send(request, class, answer::answerer(info)).await?;
         answer::examine(response, route.upstream, info).await
     });
     let (answer, stream) = if is_long {
@@ -221,6 +221,7 @@ async fn exchange(
 
 /// A request that becomes a tunnel, unless the cluster refuses.
 async fn open_tunnel(
+    gate: &Gate,
     enrolment: Enrolment,
     route: &Route<'_>,
     request: UpstreamRequest,
@@ -232,7 +233,8 @@ async fn open_tunnel(
         return Err(ProxyError::Ambiguous("an upgrade with a body"));
     }
     let mut stream = enrolment.enter().await?;
-    let mut opened = pin!(tunnel::open(route.upstream, request, upgrade, client));
+    let (answerer, limit) = (answer::answerer(info), gate.limits.upgrade_timeout);
+    let mut opened = pin!(tunnel::open(route.upstream, request, answerer, upgrade, client, limit));
     match unless_cut(&mut stream, opened.as_mut()).await? {
         UpgradeAnswer::Tunnel(tunnel) => Ok(Forwarded::Tunnel(tunnel, stream)),
         UpgradeAnswer::Refused(response) => {

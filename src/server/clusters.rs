@@ -13,6 +13,7 @@ use crate::clock;
 use crate::cluster::{Cluster, ClusterId, ClusterRecord, Keeping, KeyFile, Registry};
 use crate::config::Config;
 use crate::store::{Change, ChangeFeed, Store, StoreError};
+use crate::telemetry::Telemetry;
 
 /// The pause after the store could not say what became of a cluster.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -23,11 +24,13 @@ pub(super) fn start(
     config: &Config,
     store: &Store,
     default: &Arc<Cluster>,
+    telemetry: &Arc<Telemetry>,
 ) -> Result<(Registry, JoinHandle<()>), ServeError> {
     // Subscribed before the clusters are read, so that no change falls in between.
     let feed = store.subscribe();
     let key_file = KeyFile::new(&config.cluster_key_file);
-    let registry = Registry::new(Keeping { key_file, files_dir: config.cluster_files_dir.clone() });
+    let keeping = Keeping { key_file, files_dir: config.cluster_files_dir.clone() };
+    let registry = Registry::new(keeping, Arc::clone(telemetry));
     let started_at = clock::now();
     let record = ClusterRecord::of_default(default, &config.cluster_rules, started_at);
     registry.set_default(record, Arc::clone(default));

@@ -117,8 +117,8 @@ fn run(control: &Runtime, config: &Arc<Config>, telemetry: &Arc<Telemetry>) -> R
     let store = Store::open(&config.data_dir, config.token_hashing)?;
     let records = Records::new(store.clone(), config.limits.token_cache_entries, Arc::clone(telemetry));
     let records_feed = control.spawn(records.clone().follow(store.subscribe()));
-    let cluster = control.block_on(Cluster::load(DEFAULT_CLUSTER, &config.cluster))?;
-    let (clusters, clusters_feed) = clusters::start(control, config, &store, &cluster)?;
+    let cluster = control.block_on(Cluster::load(DEFAULT_CLUSTER, &config.cluster, telemetry))?;
+    let (clusters, clusters_feed) = clusters::start(control, config, &store, &cluster, telemetry)?;
     let identity = ServerIdentity::load(config)?;
     let server_config = tls::server_config(Arc::clone(&identity))?;
     control.spawn(identity.follow(Arc::clone(config)));

@@ -18,6 +18,7 @@ use super::labels::{AuthenticationResult, CacheOutcome, UpstreamPool, VerbClass}
 use super::load_metrics::LoadMetrics;
 use super::stream_metrics::StreamMetrics;
 use super::token_metrics::TokenMetrics;
+use super::upkeep_metrics::{EndpointMetrics, ReloadMetrics};
 
 /// The media type of [`Telemetry::exposition`](super::Telemetry::exposition).
 pub const EXPOSITION_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -53,6 +54,10 @@ pub struct Metrics {
     pub load: LoadMetrics,
     /// Those of the tokens themselves.
     pub tokens: TokenMetrics,
+    /// Those of what is read again from disk.
+    pub reloads: ReloadMetrics,
+    /// Those of clusters' endpoints.
+    pub endpoints: EndpointMetrics,
     pub(super) log_lines_dropped: Counter,
 }
 
@@ -81,6 +86,7 @@ impl Metrics {
         let impersonations = ImpersonationMetrics::register(to);
         let load = LoadMetrics::register(to);
         let tokens = TokenMetrics::register(to);
+        let (reloads, endpoints) = (ReloadMetrics::register(to), EndpointMetrics::register(to));
         let log_lines_dropped = register(to, "log_lines_dropped", DROPPED_HELP);
         Self {
             request_counters: (0..CODES * VerbClass::ALL.len()).map(|_| OnceLock::new()).collect(),
@@ -98,6 +104,8 @@ impl Metrics {
             impersonations,
             load,
             tokens,
+            reloads,
+            endpoints,
             log_lines_dropped,
         }
     }
@@ -164,6 +172,12 @@ impl Metrics {
     }
 }
 
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl ConnectionGauge {
     pub(super) fn open(gauge: &Gauge) -> Self {
         gauge.inc();
@@ -227,6 +241,8 @@ mod tests {
             "portcullis_refusals_delayed_total 0",
             "portcullis_token_usage_lost_total 0",
             "portcullis_tokens_purged_total 0",
+            "portcullis_reload_total{what=\"cluster-access\",result=\"error\"} 0",
+            "portcullis_configuration_needs_restart 0",
             "portcullis_audit_events_lost_total 0",
             "portcullis_http_request_duration_seconds_count{verb=\"get\"} 0",
         ] {

@@ -14,8 +14,10 @@ mod metrics;
 mod record;
 mod stream_metrics;
 mod token_metrics;
+mod upkeep_metrics;
 mod writer;
 
+use std::fmt;
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,14 +32,22 @@ pub use metrics::{ConnectionGauge, EXPOSITION_TYPE, Metrics};
 pub use record::RequestRecord;
 pub use stream_metrics::{CutReason, StreamKind, StreamMetrics};
 pub use token_metrics::TokenMetrics;
+pub use upkeep_metrics::{EndpointMetrics, EndpointSeries, ReloadMetrics, Reloaded};
 
 use writer::AccessLog;
 
-/// The metrics and the access log of this process.
+/// The metrics and the access log of this process. The default has no access log.
+#[derive(Default)]
 pub struct Telemetry {
     /// Everything that is counted.
     pub metrics: Metrics,
     access_log: Option<AccessLog>,
+}
+
+impl fmt::Debug for Telemetry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Telemetry").finish_non_exhaustive()
+    }
 }
 
 impl Telemetry {
@@ -57,7 +67,7 @@ impl Telemetry {
 
     /// Metrics without an access log.
     pub fn without_access_log() -> Arc<Self> {
-        Arc::new(Self { metrics: Metrics::new(), access_log: None })
+        Arc::default()
     }
 
     /// All metrics as text, in the format that [`EXPOSITION_TYPE`] names.

@@ -12,7 +12,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
-use super::pool::Lease;
+use super::targets::Lease;
 
 /// A client's body on its way upstream: its data, without trailers. The Kubernetes API has no use for request
 /// trailers, and one named `impersonate-user` would arrive behind our back.

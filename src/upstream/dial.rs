@@ -1,23 +1,31 @@
-//! New connections to a cluster: TCP, TLS verified against the cluster's CA, and the protocol by ALPN.
+//! New connections to an endpoint: TCP, TLS verified against the cluster's CA, and the protocol by ALPN.
 
+use std::hash::{BuildHasher, RandomState};
+use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::UpstreamError;
-use crate::cluster::Cluster;
+use crate::cluster::Endpoint;
 
 pub(super) type Io = TokioIo<TlsStream<TcpStream>>;
 
-/// After a failed attempt nothing is dialled for this long, doubling up to the maximum: an apiserver that comes back
-/// must not be greeted by everyone at once.
+/// After a failed attempt nothing is dialled for this long, doubling up to the maximum and give or take a quarter: an
+/// apiserver that comes back must not be greeted by everyone at once.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// When a silent peer is given up, as far as the network can tell: a tunnel has no ping of its own.
+const KEEPALIVE: Duration = Duration::from_secs(10);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
+const UNACKNOWLEDGED: Duration = Duration::from_secs(15);
 
 /// Which protocols to offer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,40 +42,46 @@ pub(super) enum Dialled {
     Http1(Io),
 }
 
-/// Dials one cluster.
+/// Dials one endpoint.
 pub(super) struct Dialer {
-    cluster: Arc<Cluster>,
+    endpoint: Arc<Endpoint>,
     timeout: Duration,
-    connectors: Mutex<Option<Connectors>>,
-    failed: Mutex<Option<Failure>>,
-}
-
-/// One client configuration for each offer, made anew only when the cluster's changes: a session can be resumed only
-/// within one configuration.
-#[derive(Clone)]
-struct Connectors {
-    base: Arc<ClientConfig>,
+    /// One client configuration for each offer: a session can be resumed only within one.
     http2: TlsConnector,
     http1: TlsConnector,
+    failed: Mutex<Option<Failure>>,
+    /// Held by the one attempt that finds out whether the endpoint is back.
+    scouting: tokio::sync::Mutex<()>,
 }
 
 #[derive(Clone, Copy)]
 struct Failure {
     at: Instant,
+    /// As it doubles, and as it is kept.
+    step: Duration,
     pause: Duration,
 }
 
 impl Dialer {
-    pub(super) fn new(cluster: Arc<Cluster>, timeout: Duration) -> Self {
-        Self { cluster, timeout, connectors: Mutex::new(None), failed: Mutex::new(None) }
+    pub(super) fn new(endpoint: Arc<Endpoint>, tls: &ClientConfig, timeout: Duration) -> Self {
+        let with = |protocols: &[&[u8]]| {
+            let mut config = tls.clone();
+            config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+            TlsConnector::from(Arc::new(config))
+        };
+        let (http2, http1) = (with(&[b"h2", b"http/1.1"]), with(&[b"http/1.1"]));
+        let scouting = tokio::sync::Mutex::new(());
+        Self { endpoint, timeout, http2, http1, failed: Mutex::new(None), scouting }
     }
 
     pub(super) async fn dial(&self, offer: Offer) -> Result<Dialled, UpstreamError> {
-        if let Some(failure) = *lock(&self.failed)
-            && failure.at.elapsed() < failure.pause
-        {
-            return Err(UpstreamError::BackingOff);
-        }
+        let failure = *lock(&self.failed);
+        let _scout = match failure {
+            None => None,
+            Some(failure) if failure.at.elapsed() < failure.pause => return Err(UpstreamError::BackingOff),
+            // A crowd that waits for one attempt is one attempt.
+            Some(_) => Some(self.scouting.try_lock().map_err(|_| UpstreamError::BackingOff)?),
+        };
         let result = tokio::time::timeout(self.timeout, self.connect(offer)).await;
         let result = result.unwrap_or(Err(UpstreamError::ConnectTimeout));
         self.note(result.is_ok());
@@ -75,47 +89,42 @@ impl Dialer {
     }
 
     async fn connect(&self, offer: Offer) -> Result<Dialled, UpstreamError> {
-        let endpoint = self.cluster.endpoint();
-        let connector = self.connector(offer);
+        let endpoint = &self.endpoint;
+        let connector = match offer {
+            Offer::Http2OrHttp1 => &self.http2,
+            Offer::Http1 => &self.http1,
+        };
         let tcp = TcpStream::connect((endpoint.host.as_str(), endpoint.port)).await;
         let tcp = tcp.map_err(UpstreamError::Connect)?;
-        tcp.set_nodelay(true).map_err(UpstreamError::Connect)?;
+        tune(&tcp).map_err(UpstreamError::Connect)?;
         let tls = connector.connect(endpoint.server_name.clone(), tcp).await.map_err(UpstreamError::Tls)?;
         let http2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
         Ok(if http2 { Dialled::Http2(TokioIo::new(tls)) } else { Dialled::Http1(TokioIo::new(tls)) })
     }
 
-    fn connector(&self, offer: Offer) -> TlsConnector {
-        let base = self.cluster.tls();
-        let mut connectors = lock(&self.connectors);
-        let current = match &*connectors {
-            Some(current) if Arc::ptr_eq(&current.base, &base) => current,
-            _ => connectors.insert(Connectors::new(base)),
-        };
-        match offer {
-            Offer::Http2OrHttp1 => current.http2.clone(),
-            Offer::Http1 => current.http1.clone(),
-        }
-    }
-
     fn note(&self, connected: bool) {
         let mut failed = lock(&self.failed);
         *failed = (!connected).then(|| {
-            let pause = failed.map_or(FIRST_PAUSE, |last| (last.pause * 2).min(LONGEST_PAUSE));
-            Failure { at: Instant::now(), pause }
+            let step = failed.map_or(FIRST_PAUSE, |last| (last.step * 2).min(LONGEST_PAUSE));
+            Failure { at: Instant::now(), step, pause: jittered(step) }
         });
     }
 }
 
-impl Connectors {
-    fn new(base: Arc<ClientConfig>) -> Self {
-        let with = |protocols: &[&[u8]]| {
-            let mut config = ClientConfig::clone(&base);
-            config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
-            TlsConnector::from(Arc::new(config))
-        };
-        Self { http2: with(&[b"h2", b"http/1.1"]), http1: with(&[b"http/1.1"]), base }
-    }
+fn tune(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let socket = SockRef::from(stream);
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE_INTERVAL);
+    socket.set_tcp_keepalive(&keepalive)?;
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;
+    Ok(())
+}
+
+/// `span`, give or take a quarter. Every hasher of the standard library is keyed at random, which is random enough here.
+fn jittered(span: Duration) -> Duration {
+    let per_mille = RandomState::new().hash_one(0_u8) % 501;
+    span * (750 + u32::try_from(per_mille).unwrap_or(0)) / 1000
 }
 
 /// Nothing panics while it holds one of these locks, and what they guard is whole at every moment.

@@ -1,4 +1,4 @@
-//! HTTP/1.1 connections to one cluster: kept and used again where the cluster has no HTTP/2, and one for each tunnel.
+//! HTTP/1.1 connections to one endpoint: kept and used again where it has no HTTP/2, and one for each tunnel.
 
 use std::sync::{Arc, Mutex};
 
@@ -12,7 +12,7 @@ use crate::telemetry::{Telemetry, UpstreamPool};
 /// Idle connections kept by one worker.
 const MAX_IDLE: usize = 128;
 
-/// The idle HTTP/1.1 connections of one worker to one cluster.
+/// The idle HTTP/1.1 connections of one worker to one endpoint.
 pub(super) struct Http1Pool {
     max_headers: usize,
     max_header_bytes: usize,

@@ -1,4 +1,4 @@
-//! A set of HTTP/2 connections to one cluster, filled one after the other.
+//! A set of HTTP/2 connections to one endpoint, filled one after the other.
 //!
 //! One connection carries as many streams as its peer allows (100 on a kube-apiserver); the next request on it waits
 //! without a word. So each connection is filled to four fifths of the limit that its peer has announced and then the
@@ -22,11 +22,11 @@ use crate::telemetry::{ConnectionGauge, Telemetry, UpstreamPool};
 /// by a few slow readers.
 const STREAM_WINDOW: u32 = 4 << 20;
 const CONNECTION_WINDOW: u32 = 64 << 20;
-/// A dead peer is found within the sum of both; client-go uses the same (kubernetes#65012).
-const PING_INTERVAL: Duration = Duration::from_secs(30);
-const PING_TIMEOUT: Duration = Duration::from_secs(15);
+/// A dead peer is found within the sum of both. client-go takes 45 seconds (kubernetes#65012); behind us wait many.
+const PING_INTERVAL: Duration = Duration::from_secs(10);
+const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The connections of one worker to one cluster for one kind of request.
+/// The connections of one worker to one endpoint for one kind of request.
 pub(super) struct Http2Set {
     pool: UpstreamPool,
     max_header_bytes: u32,

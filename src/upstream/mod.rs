@@ -9,13 +9,15 @@ mod http2;
 mod impersonation;
 mod pool;
 mod request;
+mod targets;
 mod upgrade;
 
 use std::error::Error as _;
 use std::io;
 use std::sync::Arc;
 
-use http::{Request, Response};
+use http::uri::PathAndQuery;
+use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 
@@ -28,12 +30,12 @@ pub use upgrade::Upgrade;
 use crate::cluster::Cluster;
 use crate::config::Limits;
 use crate::telemetry::Telemetry;
-use pool::{Lease, Pool};
+use pool::Connection;
+use targets::{Lease, Target, Targets};
 
 /// One worker's way to one cluster.
 pub struct Upstream {
-    cluster: Arc<Cluster>,
-    pool: Pool,
+    targets: Targets,
 }
 
 /// What kind of connection a request needs.
@@ -45,6 +47,15 @@ pub enum Class {
     Long,
     /// Becomes something other than HTTP: an HTTP/1.1 connection of its own that is never used again.
     Tunnel,
+}
+
+/// Whose word a 401 is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answerer {
+    /// The apiserver's: it is about our own credential, and nothing was done.
+    Apiserver,
+    /// That of an application behind a proxy subresource.
+    Application,
 }
 
 /// Why a cluster gave no answer. Never the caller's fault.
@@ -65,6 +76,9 @@ pub enum UpstreamError {
     /// The cluster insists on HTTP/2 where HTTP/1.1 was asked for.
     #[error("the cluster does not speak HTTP/1.1")]
     ProtocolNotOffered,
+    /// The cluster has certainly not done what was asked: it was not sent, or refused as a whole.
+    #[error("the cluster did not take the request")]
+    Unprocessed(#[source] hyper::Error),
     /// The connection failed, or what came on it was not HTTP.
     #[error("the exchange with the cluster failed")]
     Http(#[source] hyper::Error),
@@ -73,76 +87,143 @@ pub enum UpstreamError {
 impl Upstream {
     /// Opens nothing yet.
     pub fn new(cluster: Arc<Cluster>, limits: &Limits, telemetry: &Arc<Telemetry>) -> Self {
-        Self { pool: Pool::new(Arc::clone(&cluster), limits, telemetry), cluster }
+        Self { targets: Targets::new(cluster, limits, telemetry) }
     }
 
     /// The cluster that requests go to.
     pub fn cluster(&self) -> &Arc<Cluster> {
-        &self.cluster
+        self.targets.cluster()
     }
 
-    /// Sends `request` and waits for the head of the answer. A request without a body that the cluster has provably
-    /// not processed is sent once more; no other is.
+    /// Sends `request` and waits for the head of the answer. A request without a body is sent once more if the cluster
+    /// has provably not processed it: because it says so, or because it did not know our credential and there is a
+    /// fresh one. No other is, unless nothing of it was sent at all.
     pub async fn send(
         &self,
         request: UpstreamRequest,
         class: Class,
+        answerer: Answerer,
     ) -> Result<Response<ResponseBody>, UpstreamError> {
-        let copy = request.copy();
-        match self.attempt(request, class).await {
-            Ok(response) => Ok(response),
-            Err(Failed { unprocessed: true, error }) => match copy {
-                Some(copy) => {
-                    tracing::debug!(%error, "sending once more what the cluster did not process");
-                    self.attempt(copy, class).await.map_err(|failed| failed.error)
+        let spare = request.copy();
+        let (response, generation) = self.deliver(request, spare.as_ref(), class).await?;
+        if response.status() != StatusCode::UNAUTHORIZED || answerer == Answerer::Application {
+            return Ok(response);
+        }
+        let Some(spare) = spare else { return Ok(response) };
+        let Some(fresh) = self.cluster().fresher_than(spare.credential(), generation).await else {
+            return Ok(response);
+        };
+        tracing::debug!("sending once more with a fresh credential");
+        drop(response);
+        let (response, _) = self.deliver(spare.with_credential(fresh), None, class).await?;
+        Ok(response)
+    }
+
+    /// The answer, and the generation of the way that it came.
+    async fn deliver(
+        &self,
+        mut request: UpstreamRequest,
+        mut spare: Option<&UpstreamRequest>,
+        class: Class,
+    ) -> Result<(Response<ResponseBody>, u64), UpstreamError> {
+        let mut tried = Vec::new();
+        let mut is_second = false;
+        let Some(mut target) = self.targets.pick(&tried) else { return Err(UpstreamError::BackingOff) };
+        loop {
+            let lease = match target.acquire(class).await {
+                Ok(lease) => lease,
+                Err(error) => {
+                    // Nothing was sent: any other endpoint is as good.
+                    self.note_no_connection(&target, &error);
+                    tried.push(target);
+                    target = self.targets.pick(&tried).ok_or(error)?;
+                    continue;
                 }
-                None => Err(error),
-            },
-            Err(failed) => Err(failed.error),
+            };
+            let failed = match exchange(&target, lease, request).await {
+                Ok(response) => {
+                    target.endpoint.health.answered();
+                    return Ok((response, target.generation));
+                }
+                Err(failed) => failed,
+            };
+            let refused = spare.take().filter(|_| failed.is_refused).and_then(UpstreamRequest::copy);
+            let Some(again) = failed.unsent.or(refused).filter(|_| !is_second) else {
+                return Err(failed.error);
+            };
+            tracing::debug!(error = %failed.error, "sending once more what the cluster did not process");
+            (request, is_second) = (again, true);
+            tried.push(Arc::clone(&target));
+            target = self.targets.pick(&tried).unwrap_or(target);
         }
     }
 
-    async fn attempt(
-        &self,
-        request: UpstreamRequest,
-        class: Class,
-    ) -> Result<Response<ResponseBody>, Failed> {
-        let mut lease = self.pool.acquire(class).await.map_err(Failed::before_sending)?;
-        let sent = match &mut lease {
-            Lease::Http2(lease) => lease.sender().try_send_request(request.into_http2(&self.cluster)).await,
-            Lease::Http1(lease) => {
-                let sender = lease.sender();
-                sender
-                    .ready()
-                    .await
-                    .map_err(|error| Failed { unprocessed: true, error: UpstreamError::Http(error) })?;
-                sender.try_send_request(request.into_http1(&self.cluster)).await
+    fn note_no_connection(&self, target: &Target, error: &UpstreamError) {
+        match error {
+            // What is known already.
+            UpstreamError::BackingOff => {}
+            // Its authority, or our own certificate, may have been replaced.
+            UpstreamError::Tls(_) => {
+                self.cluster().read_again();
+                target.endpoint.health.connecting_failed();
             }
-        };
-        let response: Response<Incoming> = sent.map_err(Failed::from)?;
-        Ok(response.map(|incoming| ResponseBody::new(incoming, lease)))
+            _ => target.endpoint.health.connecting_failed(),
+        }
+    }
+}
+
+/// One attempt to have `request` answered, on a connection that is there.
+async fn exchange(
+    target: &Target,
+    mut lease: Lease,
+    request: UpstreamRequest,
+) -> Result<Response<ResponseBody>, Failed> {
+    let path = request.target().clone();
+    let sent = match &mut lease.connection {
+        Connection::Http2(lease) => {
+            lease.sender().try_send_request(request.into_http2(&target.endpoint)).await
+        }
+        Connection::Http1(lease) => {
+            let sender = lease.sender();
+            if let Err(error) = sender.ready().await {
+                return Err(Failed::unsent(request, error));
+            }
+            sender.try_send_request(request.into_http1(&target.endpoint)).await
+        }
+    };
+    match sent {
+        Ok(response) => Ok(response.map(|incoming: Incoming| ResponseBody::new(incoming, lease))),
+        Err(error) => Err(Failed::of(error, path, target)),
     }
 }
 
 /// An attempt that gave no answer.
 struct Failed {
-    /// The cluster has certainly done nothing.
-    unprocessed: bool,
+    /// What never left us.
+    unsent: Option<UpstreamRequest>,
+    /// The cluster says that it has done nothing.
+    is_refused: bool,
     error: UpstreamError,
 }
 
 impl Failed {
-    /// Without a connection there is nothing to gain from a second attempt at once.
-    fn before_sending(error: UpstreamError) -> Self {
-        Self { unprocessed: false, error }
+    fn unsent(request: UpstreamRequest, error: hyper::Error) -> Self {
+        Self { unsent: Some(request), is_refused: false, error: UpstreamError::Unprocessed(error) }
     }
-}
 
-impl From<TrySendError<Request<RequestBody>>> for Failed {
-    fn from(mut failed: TrySendError<Request<RequestBody>>) -> Self {
-        let unsent = failed.take_message().is_some();
+    fn of(mut failed: TrySendError<Request<RequestBody>>, path: PathAndQuery, target: &Target) -> Self {
+        let message = failed.take_message();
         let error = failed.into_error();
-        Self { unprocessed: unsent || is_refused(&error), error: UpstreamError::Http(error) }
+        if let Some(message) = message {
+            return Self::unsent(UpstreamRequest::unsent(message, path), error);
+        }
+        let is_refused = is_refused(&error);
+        // A body that the client did not finish is not the endpoint's fault.
+        if !is_refused && !error.is_user() {
+            target.endpoint.health.exchange_failed();
+        }
+        let wrap = if is_refused { UpstreamError::Unprocessed } else { UpstreamError::Http };
+        Self { unsent: None, is_refused, error: wrap(error) }
     }
 }
 

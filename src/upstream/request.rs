@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use bytes::Bytes;
 use http::header::{AUTHORIZATION, HOST, HeaderMap, HeaderName, HeaderValue};
 use http::uri::{PathAndQuery, Scheme, Uri};
 use http::{Method, Request, Version};
@@ -9,7 +10,7 @@ use http::{Method, Request, Version};
 use super::body::RequestBody;
 use super::headers::SanitizedHeaders;
 use crate::authz::Permit;
-use crate::cluster::Cluster;
+use crate::cluster::Endpoint;
 use crate::identity::ExtraKey;
 
 /// What every impersonation header's name begins with, those not invented yet included.
@@ -29,8 +30,9 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// without a permit or with a client's headers as they came.
 pub struct UpstreamRequest {
     method: Method,
+    /// Without what precedes every path at an endpoint.
     target: PathAndQuery,
-    headers: SanitizedHeaders,
+    headers: HeaderMap,
     body: RequestBody,
 }
 
@@ -53,7 +55,7 @@ impl UpstreamRequest {
         if let Some(credential) = credential {
             map.insert(AUTHORIZATION, credential);
         }
-        Self { method, target, headers, body }
+        Self { method, target, headers: headers.into_map(), body }
     }
 
     /// Whether there is no body to send.
@@ -72,28 +74,53 @@ impl UpstreamRequest {
         })
     }
 
+    /// The credential of ours that it carries.
+    pub(super) fn credential(&self) -> Option<&HeaderValue> {
+        self.headers.get(AUTHORIZATION)
+    }
+
+    /// The same with another credential of ours.
+    pub(super) fn with_credential(mut self, credential: Option<HeaderValue>) -> Self {
+        match credential {
+            Some(credential) => self.headers.insert(AUTHORIZATION, credential),
+            None => self.headers.remove(AUTHORIZATION),
+        };
+        self
+    }
+
+    /// What was to be sent to `target` and never left us, as it was before.
+    pub(super) fn unsent(request: Request<RequestBody>, target: PathAndQuery) -> Self {
+        let (mut parts, body) = request.into_parts();
+        parts.headers.remove(HOST);
+        Self { method: parts.method, target, headers: parts.headers, body }
+    }
+
+    pub(super) fn target(&self) -> &PathAndQuery {
+        &self.target
+    }
+
     /// As HTTP/2 wants it: the authority in the target, no `Host`.
-    pub(super) fn into_http2(self, cluster: &Cluster) -> Request<RequestBody> {
+    pub(super) fn into_http2(self, endpoint: &Endpoint) -> Request<RequestBody> {
         let mut parts = http::uri::Parts::default();
         parts.scheme = Some(Scheme::HTTPS);
-        parts.authority = Some(cluster.endpoint().authority.clone());
-        parts.path_and_query = Some(self.target);
+        parts.authority = Some(endpoint.authority.clone());
+        parts.path_and_query = Some(below(&endpoint.path_prefix, self.target));
         let mut request = Request::new(self.body);
         *request.method_mut() = self.method;
         *request.version_mut() = Version::HTTP_2;
         // All three parts are there and each was parsed before, which is all `from_parts` asks for.
         *request.uri_mut() = Uri::from_parts(parts).unwrap_or_default();
-        *request.headers_mut() = self.headers.into_map();
+        *request.headers_mut() = self.headers;
         request
     }
 
     /// As HTTP/1.1 wants it: the path as target, the authority in `Host`.
-    pub(super) fn into_http1(self, cluster: &Cluster) -> Request<RequestBody> {
+    pub(super) fn into_http1(self, endpoint: &Endpoint) -> Request<RequestBody> {
         let mut request = Request::new(self.body);
         *request.method_mut() = self.method;
-        *request.uri_mut() = Uri::from(self.target);
-        *request.headers_mut() = self.headers.into_map();
-        insert_host(request.headers_mut(), cluster);
+        *request.uri_mut() = Uri::from(below(&endpoint.path_prefix, self.target));
+        *request.headers_mut() = self.headers;
+        insert_host(request.headers_mut(), endpoint);
         request
     }
 }
@@ -121,8 +148,19 @@ fn extra(key: &ExtraKey) -> HeaderName {
     name.unwrap_or(HeaderName::from_static("impersonate-extra-invalid"))
 }
 
-fn insert_host(headers: &mut HeaderMap, cluster: &Cluster) {
-    let authority = cluster.endpoint().authority.as_str();
+/// The target below the prefix of an endpoint, byte for byte.
+fn below(prefix: &str, target: PathAndQuery) -> PathAndQuery {
+    if prefix.is_empty() {
+        return target;
+    }
+    // `*` is a target without one.
+    let slash = if target.as_str().starts_with('/') { "" } else { "/" };
+    // Both parts were parsed before.
+    PathAndQuery::from_maybe_shared(Bytes::from(format!("{prefix}{slash}{target}"))).unwrap_or(target)
+}
+
+fn insert_host(headers: &mut HeaderMap, endpoint: &Endpoint) {
+    let authority = endpoint.authority.as_str();
     headers.insert(HOST, HeaderValue::from_str(authority).unwrap_or(HeaderValue::from_static("kubernetes")));
 }
 
@@ -164,7 +202,7 @@ mod tests {
             headers,
             RequestBody::empty(),
         );
-        Some(request.headers.into_map())
+        Some(request.headers)
     }
 
     #[test]
@@ -216,6 +254,13 @@ mod tests {
             lines.push(("impersonate-user".to_owned(), user));
             lines
         })
+    }
+
+    #[test]
+    fn an_endpoints_prefix_precedes_the_path_as_it_is() {
+        let at = |prefix, target: &'static str| below(prefix, PathAndQuery::from_static(target)).to_string();
+        assert_eq!(at("", "/api//x/%2e%2e?a=%2f&b"), "/api//x/%2e%2e?a=%2f&b");
+        assert_eq!(at("/k8s/clusters/c-1", "/api?x"), "/k8s/clusters/c-1/api?x");
     }
 
     proptest! {

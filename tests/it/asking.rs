@@ -8,6 +8,7 @@ use portcullis::cluster::{AskError, Cluster};
 use portcullis::config::ClusterSource;
 use portcullis::kube::{Attributes, ReviewedToken, Subject};
 use portcullis::secret::Secret;
+use portcullis::telemetry::Telemetry;
 use serde_json::{Value, json};
 
 use crate::support::directory::Directory;
@@ -29,8 +30,8 @@ impl Asked {
         let path = directory.path().join("kubeconfig");
         std::fs::write(&path, kubeconfig(&stub, &format!("token: {OWN_CREDENTIAL}"))).unwrap();
         let _already = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let source = ClusterSource { kubeconfig: Some(path), context: None };
-        let cluster = Cluster::load("local", &source).await.unwrap();
+        let source = ClusterSource { kubeconfig: Some(path), ..ClusterSource::default() };
+        let cluster = Cluster::load("local", &source, &Telemetry::without_access_log()).await.unwrap();
         Self { stub, cluster, _directory: directory }
     }
 

@@ -5,6 +5,7 @@ pub(crate) mod accounts;
 pub(crate) mod browser;
 pub(crate) mod canary;
 pub(crate) mod certificates;
+pub(crate) mod chaos;
 pub(crate) mod command_line;
 pub(crate) mod database;
 pub(crate) mod directory;

@@ -19,6 +19,7 @@ use super::error::with_causes;
 use super::recorded::{Keeping, Recorded};
 use super::refresh::blocking;
 use super::{Access, Cluster, ClusterError, ClusterId, ClusterRecord};
+use crate::telemetry::Telemetry;
 
 /// The pause after a failed attempt to have a cluster's credential, and the longest it grows to.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -76,14 +77,15 @@ pub enum Change {
 #[derive(Debug)]
 struct Inner {
     keeping: Keeping,
+    telemetry: Arc<Telemetry>,
     members: watch::Sender<Arc<Members>>,
     loading: Mutex<HashMap<ClusterId, AbortHandle>>,
 }
 
 impl Registry {
     /// An empty one.
-    pub fn new(keeping: Keeping) -> Self {
-        Self(Arc::new(Inner { keeping, ..Inner::default() }))
+    pub fn new(keeping: Keeping, telemetry: Arc<Telemetry>) -> Self {
+        Self(Arc::new(Inner { keeping, telemetry, ..Inner::default() }))
     }
 
     /// What it takes to read records.
@@ -236,13 +238,13 @@ async fn load(registry: Weak<Inner>, id: ClusterId) {
     let mut pause = FIRST_PAUSE;
     let mut told: Option<Arc<str>> = None;
     loop {
-        let Some((member, keeping)) = registry.upgrade().and_then(|inner| {
+        let Some((member, keeping, telemetry)) = registry.upgrade().and_then(|inner| {
             let member = inner.member(&id)?;
-            Some((member, inner.keeping.clone()))
+            Some((member, inner.keeping.clone(), Arc::clone(&inner.telemetry)))
         }) else {
             return;
         };
-        let loaded = Cluster::load_recorded(member.recorded(&keeping), &id).await;
+        let loaded = Cluster::load_recorded(member.recorded(&keeping), &id, &telemetry).await;
         let Some(inner) = registry.upgrade() else { return };
         match loaded {
             Ok(cluster) => {
@@ -286,7 +288,7 @@ impl ClusterRecord {
 impl Default for Inner {
     fn default() -> Self {
         let (members, _) = watch::channel(Arc::default());
-        Self { keeping: Keeping::default(), members, loading: Mutex::default() }
+        Self { keeping: Keeping::default(), telemetry: Arc::default(), members, loading: Mutex::default() }
     }
 }
 

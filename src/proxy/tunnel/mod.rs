@@ -21,11 +21,9 @@ use super::websocket::{ErrorChannel, Frames, Goodbye};
 use super::{Client, ProxyError};
 use crate::streams::{Cut, Guard, StreamKind};
 use crate::telemetry::RequestRecord;
-use crate::upstream::{Class, ResponseBody, Upgrade, Upstream, UpstreamRequest, sanitize_response};
+use crate::upstream::{Answerer, Class, ResponseBody, Upgrade, Upstream, UpstreamRequest, sanitize_response};
 use sides::{ClientSide, ClusterSide, Ending};
 
-/// How long a cluster may take to answer an upgrade.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Bytes in flight each way of a tunnel.
 const BUFFER_BYTES: usize = 16 << 10;
 /// How long a tunnel that is cut waits for the end of a frame of the cluster's.
@@ -59,14 +57,16 @@ pub(super) enum UpgradeAnswer {
     Refused(Response<ResponseBody>),
 }
 
-/// Asks the cluster to upgrade.
+/// Asks the cluster to upgrade, which it has to answer within `limit`.
 pub(super) async fn open(
     upstream: &Upstream,
     request: UpstreamRequest,
+    answerer: Answerer,
     upgrade: Upgrade,
     client: OnUpgrade,
+    limit: Duration,
 ) -> Result<UpgradeAnswer, ProxyError> {
-    let answer = timeout(ANSWER_TIMEOUT, upstream.send(request, Class::Tunnel)).await;
+    let answer = timeout(limit, upstream.send(request, Class::Tunnel, answerer)).await;
     let mut response = answer.map_err(|_| ProxyError::UpgradeTimeout)??;
     let status = response.status();
     if status.is_client_error() || status.is_server_error() {

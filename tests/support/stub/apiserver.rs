@@ -20,6 +20,11 @@ pub(super) fn is_question(seen: &Seen) -> bool {
     seen.method == "POST" && (path.ends_with(TOKEN_REVIEW) || path.ends_with(FOREIGN_ACCESS_REVIEW))
 }
 
+/// Whether the gate asks how it is.
+pub(super) fn is_probe(seen: &Seen) -> bool {
+    seen.method == "GET" && path(seen).ends_with("/readyz")
+}
+
 /// The answer to it: friendly, unless it is about a right to one of `denied`, such as `userextras/scopes`.
 pub(super) fn review(seen: &Seen, denied: &[String]) -> Reply {
     if path(seen).ends_with(SUBJECT_REVIEW) {

@@ -32,6 +32,11 @@ impl RawStream {
         self.respond.send_reset(Reason::REFUSED_STREAM);
     }
 
+    /// Drops the connection, as a crash does.
+    pub(crate) fn crash(&self) {
+        let _ = self.commands.send(Command::Drop);
+    }
+
     /// Tells the gate to make no new streams on this connection.
     pub(crate) fn go_away(&self) {
         let _ = self.commands.send(Command::GoAwayGracefully);
@@ -97,7 +102,7 @@ async fn handle(
         }
         Answer::Http2(handler) => handler(stream).await,
         Answer::Http1(_) => shared.violated("HTTP/2 where HTTP/1.1 was expected".to_owned()),
-        Answer::Silence => while stream.body.data().await.is_some() {},
+        Answer::Silence => while let Some(Ok(_)) = stream.body.data().await {},
     }
 }
 

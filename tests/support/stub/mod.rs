@@ -68,6 +68,7 @@ struct Shared {
     violations: Mutex<Vec<String>>,
     changes: watch::Sender<u64>,
     credential: Mutex<String>,
+    readiness: Mutex<u16>,
     server: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -89,6 +90,7 @@ impl Stub {
             violations: Mutex::default(),
             changes: watch::Sender::new(0),
             credential: Mutex::new(format!("Bearer {OWN_CREDENTIAL}")),
+            readiness: Mutex::new(200),
             server: Mutex::default(),
         });
         let stub = Self { port, ca_pem: identity.ca_pem.into(), acceptor, shared };
@@ -144,6 +146,11 @@ impl Stub {
     /// From now on only this `Authorization` value is the gate's good credential; others get 401.
     pub(crate) fn accept_only(&self, authorization: &str) {
         authorization.clone_into(&mut self.shared.credential.lock().unwrap());
+    }
+
+    /// From now on this is the answer to the question whether it is ready.
+    pub(crate) fn be_ready(&self, status: u16) {
+        *self.shared.readiness.lock().unwrap() = status;
     }
 
     /// The requests so far, without those the gate makes for itself.
@@ -256,11 +263,15 @@ impl Shared {
     fn arrived(&self, seen: Seen) -> (Arc<Seen>, Answer) {
         let seen = Arc::new(seen);
         let accepted = self.credential.lock().unwrap().clone();
-        let is_own = !seen.is_impersonated() && apiserver::is_review(&seen);
+        let is_probe = !seen.is_impersonated() && apiserver::is_probe(&seen);
+        let is_own = is_probe || !seen.is_impersonated() && apiserver::is_review(&seen);
         let is_question = !seen.is_impersonated() && apiserver::is_question(&seen);
         let answer = if value(&seen.lines, "authorization") != Some(&accepted) {
             self.record(is_own || is_question, &seen);
             apiserver::unauthorized().into()
+        } else if is_probe {
+            self.record(true, &seen);
+            Reply::new(*self.readiness.lock().unwrap(), "ok").into()
         } else if is_own {
             self.record(true, &seen);
             let denied = self.denied_to_us.lock().unwrap().clone();

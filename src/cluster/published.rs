@@ -1,0 +1,119 @@
+//! The access to a cluster as it is now: written by the one who reads it from its source, read by every request.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use http::HeaderValue;
+use rustls::ClientConfig;
+use tokio::sync::{Notify, watch};
+use tokio::time::{sleep, timeout};
+
+use super::endpoint::Endpoint;
+use super::source::Snapshot;
+
+/// How long a request waits for another credential after the apiserver has refused ours.
+const FRESH_LIMIT: Duration = Duration::from_secs(2);
+
+/// What the data plane reads.
+pub(super) struct Published {
+    current: watch::Sender<Current>,
+    /// Grows with every change of endpoints or TLS: connections made before are not to be used for new requests.
+    generation: AtomicU64,
+    refused: Notify,
+    again: Notify,
+}
+
+/// The access to a cluster at this moment.
+#[derive(Clone)]
+pub(super) struct Current {
+    pub(super) tls: Arc<ClientConfig>,
+    pub(super) authorization: Option<HeaderValue>,
+    pub(super) endpoints: Arc<[Arc<Endpoint>]>,
+    pub(super) snapshot: Arc<Snapshot>,
+    /// The apiserver has refused this credential, and the source had no other.
+    pub(super) is_lost: bool,
+}
+
+impl Current {
+    /// An endpoint that is well, or the first if none is.
+    pub(super) fn endpoint(&self) -> Option<&Arc<Endpoint>> {
+        self.endpoints.iter().find(|endpoint| endpoint.health.is_good()).or(self.endpoints.first())
+    }
+}
+
+impl Published {
+    pub(super) fn new(current: Current) -> Self {
+        let (refused, again) = (Notify::new(), Notify::new());
+        Self { current: watch::Sender::new(current), generation: AtomicU64::new(0), refused, again }
+    }
+
+    pub(super) fn read<T>(&self, part: impl FnOnce(&Current) -> T) -> T {
+        part(&self.current.borrow())
+    }
+
+    pub(super) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    pub(super) fn refused(&self) {
+        self.refused.notify_one();
+    }
+
+    pub(super) fn read_again(&self) {
+        self.again.notify_one();
+    }
+
+    /// Waits for an access other than the one with this credential and generation, which the apiserver has refused.
+    /// `None` if there is none, or not soon.
+    pub(super) async fn fresher_than(
+        &self,
+        authorization: Option<&HeaderValue>,
+        generation: u64,
+    ) -> Option<Option<HeaderValue>> {
+        let is_other = |current: &Current| {
+            current.authorization.as_ref() != authorization || self.generation() != generation
+        };
+        let mut changes = self.current.subscribe();
+        if !is_other(&changes.borrow_and_update()) {
+            self.refused();
+        }
+        let found = timeout(FRESH_LIMIT, changes.wait_for(|current| is_other(current) || current.is_lost));
+        let current = found.await.ok()?.ok()?;
+        is_other(&current).then(|| current.authorization.clone())
+    }
+
+    /// For tests that wait for a change.
+    #[cfg(test)]
+    pub(super) fn subscribe(&self) -> watch::Receiver<Current> {
+        self.current.subscribe()
+    }
+
+    pub(super) fn publish(&self, mut current: Current) {
+        self.current.send_modify(|before| {
+            let is_same_way =
+                Arc::ptr_eq(&before.tls, &current.tls) && Arc::ptr_eq(&before.endpoints, &current.endpoints);
+            // What was refused stays so until it is another.
+            current.is_lost = before.is_lost && is_same_way && before.authorization == current.authorization;
+            *before = current;
+            if !is_same_way {
+                self.generation.fetch_add(1, Ordering::Release);
+            }
+        });
+    }
+
+    /// The source has no other credential than the one that was refused.
+    pub(super) fn lost(&self) {
+        self.current.send_modify(|current| current.is_lost = true);
+    }
+
+    /// Waits until the source is to be read, which it is within `interval` in any case; says whether it is because our
+    /// credential was refused.
+    pub(super) async fn wanted_within(&self, interval: Duration) -> bool {
+        tokio::select! {
+            () = self.refused.notified() => true,
+            () = self.again.notified() => false,
+            () = sleep(interval) => false,
+        }
+    }
+}
