@@ -13,8 +13,10 @@ use http::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue, USER_AGENT};
 use http::{Method, Version};
 use portcullis::authn::{Authenticator, Origin, Presented, Records};
 use portcullis::clock;
+use portcullis::config::Limits;
 use portcullis::identity::{UserId, Username};
 use portcullis::kube::RequestInfo;
+use portcullis::proxy::Admission;
 use portcullis::setting::{LiveSettings, Settings, Values};
 use portcullis::store::{Insertion, Store, Write};
 use portcullis::telemetry::Telemetry;
@@ -24,7 +26,7 @@ use portcullis::user::UserRecord;
 
 const PATH: &str = "/api/v1/namespaces/default/pods/web-5f779fb4f9-zl5tw/log";
 
-criterion_group!(benches, pure_steps, authentication);
+criterion_group!(benches, pure_steps, authentication, places);
 criterion_main!(benches);
 
 fn pure_steps(criterion: &mut Criterion) {
@@ -56,6 +58,17 @@ fn authentication(criterion: &mut Criterion) {
     let unknown = format!("token-zzzzz:{}", TokenKey::generate().unwrap().expose());
     criterion.bench_function("authenticate_unknown", |bench| {
         bench.iter(|| runtime.block_on(house.authenticate(&unknown)));
+    });
+}
+
+fn places(criterion: &mut Criterion) {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let limits =
+        Limits { max_requests_in_flight: 4000, max_requests_in_flight_per_user: 1000, ..Limits::default() };
+    let admission = Admission::new(&limits, &Telemetry::without_access_log().metrics.load);
+    let user = Username::try_from("alice").unwrap();
+    criterion.bench_function("take_and_give_back_a_place", |bench| {
+        bench.iter(|| runtime.block_on(admission.admit(black_box(&user), false)).is_ok());
     });
 }
 

@@ -1,16 +1,21 @@
 //! Guessing of keys is slowed down, and nobody is locked out by it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use serde_json::json;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::support::gate::Settings;
+use crate::support::report;
 use crate::support::rig::Rig;
 use crate::support::stub::{Answer, send_data};
-use crate::support::wire::response_of;
+use crate::support::wire::{Http2, response_of};
 
 const TARGET: &str = "/api/v1/pods";
+const AT_ONCE: usize = 100;
 
 #[tokio::test]
 async fn the_answer_to_a_wrong_key_is_held_back_after_many_and_that_to_the_right_key_is_not() {
@@ -108,4 +113,89 @@ async fn after_a_401_an_http2_connection_ends_and_good_requests_beside_it_are_fi
         }
         go.send_replace(false);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_owner_of_a_token_works_undisturbed_while_others_guess_at_it_and_at_any_other_name() {
+    let guesses: usize =
+        std::env::var("PORTCULLIS_TEST_GUESSES").map_or(4000, |count| count.parse().unwrap());
+    let settings = Settings { log_level: "warn", ..Settings::default() };
+    let rig = Rig::with(&["h2", "http/1.1"], &settings).await;
+    let account = rig.account("alice", &[]).await;
+    let authorization = account.authorization();
+    let alone = work(&rig, &authorization, async || true).await;
+    let memory = rig.gate.resident_kib();
+
+    let mut attackers = attack(&rig, &account.token_name, guesses / AT_ONCE);
+    let beside = work(&rig, &authorization, async || {
+        attackers.is_empty() || {
+            while attackers.try_join_next().is_some() {}
+            attackers.is_empty()
+        }
+    })
+    .await;
+    let growth = rig.gate.resident_kib().saturating_sub(memory) >> 10;
+    assert!(growth <= 64, "{growth} MiB");
+    let (before, during) = (report::percentile(&alone, 99), report::percentile(&beside, 99));
+    assert!(
+        during <= (2 * before).max(Duration::from_millis(250)),
+        "alone {before:?}, under attack {during:?}"
+    );
+    report::write(
+        "guessing",
+        &json!({
+            "command": "PORTCULLIS_TEST_GUESSES=100000 cargo test --test it owner_of_a_token",
+            "wrong keys sent": guesses,
+            "answers held back": rig.gate.metric("portcullis_refusals_delayed_total").await,
+            "answered at once, connection closed":
+                rig.gate.metric("portcullis_authentications_total{result=\"too_many_failures\"}").await,
+            "growth of memory, MiB": growth,
+            "requests of the owner that failed": 0,
+            "the owner's requests": {
+                "alone": report::spread(&alone),
+                "while others guess": report::spread(&beside),
+            },
+        }),
+    );
+}
+
+/// Wrong keys in so many rounds, half of them for `name` and half for names that there are not.
+fn attack(rig: &Rig, name: &str, rounds: usize) -> JoinSet<()> {
+    let (left, mut attackers) = (Arc::new(AtomicUsize::new(rounds)), JoinSet::new());
+    for _ in 0..4 {
+        let (endpoint, name, left) = (rig.gate.endpoint.clone(), name.to_owned(), Arc::clone(&left));
+        attackers.spawn(async move {
+            let next = || left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+            while let Ok(round) = next() {
+                guess_at_once(Http2::connect(&endpoint).await, &name, round).await;
+            }
+        });
+    }
+    attackers
+}
+
+async fn guess_at_once(client: Http2, name: &str, round: usize) {
+    let mut answers = JoinSet::new();
+    for number in 0..AT_ONCE {
+        let name = if number % 2 == 0 { name.to_owned() } else { format!("token-{round}-{number}") };
+        let (client, wrong) = (client.clone(), format!("Bearer {name}:{}", "w".repeat(54)));
+        answers.spawn(async move {
+            let answer = client.request("GET", TARGET, &[("authorization", &wrong)], b"").await;
+            // After its first 401 the connection ends: what was not processed then has no answer.
+            assert_eq!(answer.map_or(401, |response| response.status), 401);
+        });
+    }
+    answers.join_all().await;
+}
+
+/// Requests one after the other, until enough and `is_over`; all have to be served. Their times.
+async fn work(rig: &Rig, authorization: &str, mut is_over: impl AsyncFnMut() -> bool) -> Vec<Duration> {
+    let (mut client, mut times) = (rig.http1().await, Vec::new());
+    while times.len() < 300 || !is_over().await {
+        let start = Instant::now();
+        let answer = client.request("GET", TARGET, &[("Authorization", authorization)], b"").await;
+        assert_eq!(answer.status, 200);
+        times.push(start.elapsed());
+    }
+    times
 }

@@ -232,7 +232,8 @@ pub(crate) fn settings() -> Settings {
     Settings { log_level: "info", ..Settings::default() }
 }
 
-fn kubeconfig(server: &str, ca_pem: &[u8], user: &Value, namespace: &str) -> String {
+/// A kubeconfig of one context; `user` is the body of its user.
+pub(crate) fn kubeconfig(server: &str, ca_pem: &[u8], user: &Value, namespace: &str) -> String {
     let ca = STANDARD.encode(ca_pem);
     json!({
         "apiVersion": "v1",

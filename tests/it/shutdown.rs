@@ -8,11 +8,16 @@ use tokio::net::TcpStream;
 use crate::support::gate::Settings;
 use crate::support::message::text;
 use crate::support::rig::{Account, Rig};
-use crate::support::stub::{Answer, Reply};
-use crate::support::wire::Http1;
+use crate::support::stub::{Answer, Reply, send_data};
+use crate::support::wire::{Http1, response_of};
 use crate::support::within;
 
 const TARGET: &str = "/api/v1/pods";
+const WATCH: &str = "/api/v1/pods?watch=true";
+const EXEC: &str = "/api/v1/namespaces/default/pods/p/exec?command=sh";
+const EVENT: &str = "{\"type\":\"BOOKMARK\",\"object\":{}}\n";
+const SWITCHING: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+    Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nSec-WebSocket-Protocol: v5.channel.k8s.io\r\n\r\n";
 
 #[tokio::test]
 async fn a_request_that_is_under_way_is_finished_and_then_the_gate_ends_well() {
@@ -110,6 +115,50 @@ async fn what_takes_too_long_is_cut_at_the_drain_timeout() {
 }
 
 #[tokio::test]
+async fn a_watch_ends_cleanly_within_its_window_and_a_command_with_1001_at_the_drain_timeout() {
+    let limits = vec![("watchDrainWindow", "1s"), ("drainTimeout", "3s")];
+    let mut rig = Rig::with(&["h2", "http/1.1"], &Settings { limits, ..Settings::default() }).await;
+    let account = rig.account("alice", &[]).await;
+    let authorization = account.authorization();
+    rig.stub.answer_with(|seen| {
+        if seen.values("upgrade").is_empty() {
+            return watched();
+        }
+        Answer::http1(async |mut connection| {
+            connection.send(SWITCHING).await;
+            connection.drain().await;
+        })
+    });
+    let lines = [("Authorization", authorization.as_str())];
+    let mut over_http1 = rig.http1().await;
+    over_http1
+        .send(format!("GET {WATCH} HTTP/1.1\r\nHost: a\r\nAuthorization: {authorization}\r\n\r\n"))
+        .await;
+    let over_http2 = rig.http2().await.start("GET", WATCH, &lines, true).await.unwrap().0;
+    let upgrade = [lines[0], ("Connection", "Upgrade"), ("Upgrade", "websocket")];
+    let websocket = [("Sec-WebSocket-Version", "13"), ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")];
+    let protocol = ("Sec-WebSocket-Protocol", "v5.channel.k8s.io");
+    let (mut command, mut asked) = (rig.http1().await, upgrade.to_vec());
+    asked.extend(websocket.into_iter().chain([protocol]));
+    assert_eq!(command.request("GET", EXEC, &asked, b"").await.status, 101);
+    rig.stub.until("two watches", |stub| stub.seen().len() == 3).await;
+
+    let told = Instant::now();
+    rig.gate.signal(Signal::SIGTERM);
+    let (first, second) = tokio::join!(over_http1.response(), response_of(over_http2));
+    for watch in [first.unwrap(), second.unwrap()] {
+        assert_eq!((watch.status, watch.text().as_str(), watch.broken), (200, EVENT, None));
+    }
+    assert!(told.elapsed() < Duration::from_secs(3), "{:?}", told.elapsed());
+    let again = over_http1.request("GET", "/v3", &lines, b"").await;
+    assert_eq!((again.status, again.header("connection")), (200, Some("close")));
+    let (rest, _) = within("the end of the command", command.reader.rest()).await;
+    assert!(told.elapsed() >= Duration::from_secs(3), "{:?}", told.elapsed());
+    assert!(rest.starts_with(&[0x88]) && rest.get(2..4) == Some(&1001_u16.to_be_bytes()), "{rest:?}");
+    assert_eq!(rig.gate.exit_code().await, Some(0));
+}
+
+#[tokio::test]
 async fn over_http2_no_request_is_lost() {
     let mut rig = Rig::start().await;
     let account = rig.account("alice", &[]).await;
@@ -139,6 +188,16 @@ async fn a_restarted_gate_knows_its_users_tokens_and_certificate() {
     let lines = [("Authorization", authorization.as_str())];
     assert_eq!(rig.http1().await.request("GET", TARGET, &lines, b"").await.status, 200);
     crate::support::expect::exactly(&rig.stub.only(), &account, rig.stub.port, &[]);
+}
+
+/// A watch with one event that goes on.
+fn watched() -> Answer {
+    Answer::http2(async |mut stream| {
+        let response = http::Response::builder().status(200).header("content-type", "application/json");
+        let mut sender = stream.respond.send_response(response.body(()).unwrap(), false).unwrap();
+        send_data(&mut sender, EVENT.as_bytes(), false).await;
+        let _ = std::future::poll_fn(|context| sender.poll_reset(context)).await;
+    })
 }
 
 /// Whether no connection can be made any more.

@@ -88,6 +88,26 @@ impl Gate {
         self.wait_until("ready", async || self.admin_request("/readyz").await.0 == 200).await;
     }
 
+    /// Another one on a copy of what this one, which has ended, has left behind.
+    pub(crate) async fn twin(&self) -> Self {
+        let directory = Directory::new();
+        std::fs::create_dir(directory.path().join("data")).unwrap();
+        for part in ["", "data"] {
+            for entry in std::fs::read_dir(self.directory.path().join(part)).unwrap().flatten() {
+                if entry.file_type().unwrap().is_file() && entry.file_name() != "endpoints.json" {
+                    std::fs::copy(entry.path(), directory.path().join(part).join(entry.file_name())).unwrap();
+                }
+            }
+        }
+        let output = Arc::new(Output::default());
+        let child = spawn(directory.path(), &output);
+        let (endpoint, admin, secrets) = (self.endpoint.clone(), self.admin, Mutex::new(self.secrets()));
+        let mut twin = Self { child, endpoint, admin, output, secrets, directory };
+        twin.find_endpoints().await;
+        twin.wait_until("ready", async || twin.admin_request("/readyz").await.0 == 200).await;
+        twin
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(self.process_id().try_into().unwrap()), signal).unwrap();
     }

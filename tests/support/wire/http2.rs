@@ -84,6 +84,12 @@ impl Http2 {
     }
 }
 
+/// Whether the gate has said that it did nothing with the request, or it never left: it may be sent again.
+pub(crate) fn is_unprocessed(error: &h2::Error) -> bool {
+    error.is_go_away() && error.reason() == Some(h2::Reason::NO_ERROR)
+        || error.reason() == Some(h2::Reason::REFUSED_STREAM)
+}
+
 /// The whole response, as far as it comes; an error only if there is no head.
 pub(crate) async fn response_of(future: ResponseFuture) -> Result<Response, h2::Error> {
     let (head, mut stream) = within("a response", future).await?.into_parts();

@@ -18,7 +18,7 @@ use super::within;
 
 pub(crate) use frames::{Outcome, RawHttp2};
 pub(crate) use http1::Http1;
-pub(crate) use http2::{Http2, response_of};
+pub(crate) use http2::{Http2, is_unprocessed, response_of};
 
 /// Where to connect, and whom to trust there.
 #[derive(Clone, Debug)]
