@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use criterion::{Criterion, criterion_group, criterion_main};
 use http::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue, USER_AGENT};
 use http::{Method, Version};
-use portcullis::authn::{Authenticator, Origin, Presented, Records};
+use portcullis::authn::{Authenticator, Origin, Place, Presented, Records};
 use portcullis::clock;
 use portcullis::config::Limits;
 use portcullis::identity::{UserId, Username};
@@ -134,7 +134,10 @@ impl House {
         let mut headers = HeaderMap::new();
         headers.insert(AUTHORIZATION, HeaderValue::from_str(&format!("Bearer {bearer}")).unwrap());
         let origin = Origin { address: Ipv4Addr::LOCALHOST.into(), user_agent: None };
-        self.authenticator.authenticate(Presented::from_headers(&headers).unwrap(), origin).await.is_ok()
+        self.authenticator
+            .authenticate(Presented::from_headers(&headers).unwrap(), origin, Place::Api)
+            .await
+            .is_ok()
     }
 }
 

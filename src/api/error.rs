@@ -62,7 +62,9 @@ impl ApiError {
     pub(super) fn of(status: StatusCode) -> Self {
         match status {
             StatusCode::UNAUTHORIZED => Self::new(status, "Unauthorized", "must authenticate"),
-            StatusCode::FORBIDDEN => Self::new(status, "PermissionDenied", "permission denied"),
+            StatusCode::FORBIDDEN => {
+                Self::new(status, "PermissionDenied", "the token is good for less than this API")
+            }
             StatusCode::NOT_FOUND => Self::not_found(),
             StatusCode::TOO_MANY_REQUESTS => {
                 let error =

@@ -17,7 +17,8 @@ use super::request::{Client, Links};
 use super::session::{self, Site};
 use super::tokens::expires_at;
 use super::{Api, schema};
-use crate::authority::{Login, LoginPurpose};
+use crate::authority::{AuthorityError, Login, LoginPurpose};
+use crate::identity::ClusterId;
 
 /// Logs in: a token for a user name and a password.
 #[utoipa::path(
@@ -197,7 +198,7 @@ async fn log_in(
     request: LoginRequest,
 ) -> Result<Response, ApiError> {
     let response_type = request.response_type.as_deref().unwrap_or_default();
-    let (purpose, into_cookie) = (purpose(response_type)?, response_type == "cookie");
+    let ((purpose, cluster), into_cookie) = (purpose(response_type)?, response_type == "cookie");
     if into_cookie {
         // Nobody else logs a browser in, not even as themselves.
         site.refuse_others()?;
@@ -206,7 +207,7 @@ async fn log_in(
         return Err(ApiError::invalid("MissingRequired", "username and password are required"));
     };
     let description = request.description.unwrap_or_default();
-    let login = Login { username, password: password.0, purpose, description, client };
+    let login = Login { username, password: password.0, purpose, cluster, description, client };
     let issued = api.authority.login(login).await?;
     if into_cookie {
         let mut response = StatusCode::OK.into_response();
@@ -225,14 +226,15 @@ async fn log_in(
     Ok((StatusCode::CREATED, Json(answer)).into_response())
 }
 
-fn purpose(response_type: &str) -> Result<LoginPurpose, ApiError> {
+/// What the token is for, and the one cluster it is to be good for, if it is asked for that.
+fn purpose(response_type: &str) -> Result<(LoginPurpose, Option<ClusterId>), ApiError> {
+    if let Some(id) = response_type.strip_prefix("kubeconfig_") {
+        let id = ClusterId::try_from(id).map_err(|_| AuthorityError::UnknownCluster)?;
+        return Ok((LoginPurpose::Kubeconfig, Some(id)));
+    }
     let purpose = match response_type {
-        "kubeconfig" => Ok(LoginPurpose::Kubeconfig),
-        // A token that opens more than the one cluster it was asked for would be worse than none.
-        scoped if scoped.starts_with("kubeconfig_") => {
-            Err(ApiError::invalid("InvalidOption", "tokens for one cluster alone are not supported"))
-        }
-        "" | "json" | "cookie" => Ok(LoginPurpose::Session),
+        "kubeconfig" => Ok((LoginPurpose::Kubeconfig, None)),
+        "" | "json" | "cookie" => Ok((LoginPurpose::Session, None)),
         _ => Err(ApiError::invalid("InvalidOption", "responseType must be json, cookie or kubeconfig")),
     };
     purpose.map_err(|error| error.on("responseType"))

@@ -42,6 +42,12 @@ pub enum AuthnError {
     /// The token's user is switched off or gone.
     #[error("user is disabled")]
     UserDisabled,
+    /// The token is good for one cluster alone, and this is another.
+    #[error("token is for another cluster")]
+    WrongCluster,
+    /// The token is good for one cluster alone, and this is our own API.
+    #[error("token is for a cluster alone")]
+    ClusterAlone,
     /// We can't tell yet: too many slow hashes are being checked. Never a reason to call the credential bad.
     #[error("too many slow hashes are being checked")]
     Busy,
@@ -66,7 +72,9 @@ impl AuthnError {
             | Self::Rotated
             | Self::Idle
             | Self::Disabled
-            | Self::UserDisabled => StatusCode::UNAUTHORIZED,
+            | Self::UserDisabled
+            | Self::WrongCluster => StatusCode::UNAUTHORIZED,
+            Self::ClusterAlone => StatusCode::FORBIDDEN,
             Self::Ambiguous => StatusCode::BAD_REQUEST,
             Self::Busy | Self::StoreUnreachable(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Corrupt(_) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -87,6 +95,7 @@ impl AuthnError {
             Self::Idle => AuthenticationResult::Idle,
             Self::Disabled => AuthenticationResult::Disabled,
             Self::UserDisabled => AuthenticationResult::UserDisabled,
+            Self::WrongCluster | Self::ClusterAlone => AuthenticationResult::WrongCluster,
             Self::Busy => AuthenticationResult::Busy,
             Self::StoreUnreachable(_) | Self::Corrupt(_) => AuthenticationResult::StoreError,
         }

@@ -27,12 +27,22 @@ pub use records::Records;
 pub use usage::{Origin, UsageBook};
 
 use crate::clock::{self, UnixMillis};
+use crate::identity::ClusterId;
 use crate::setting::LiveSettings;
 use crate::streams::{Entry, Registry};
 use crate::telemetry::{AuthenticationResult, Telemetry};
 use crate::token::{Bearer, TokenKey, TokenKind, TokenName};
 use guesses::{Answer, Guesses};
 use keys::KeyCheck;
+
+/// What a request is for, which a token can be good for or not.
+#[derive(Debug, Clone, Copy)]
+pub enum Place<'r> {
+    /// The cluster of this id, or one that we don't have.
+    Cluster(Option<&'r ClusterId>),
+    /// Our own API.
+    Api,
+}
 
 /// Checks what requests present. Shared by all workers.
 pub struct Authenticator {
@@ -61,9 +71,14 @@ impl Authenticator {
 
     /// Checks `presented` against the records as they are now: key, expiry, and that token and user are enabled. Says
     /// what it is good for, and notes the use. The answer to a wrong key is held back if there were too many.
-    pub async fn authenticate(&self, presented: Presented, origin: Origin<'_>) -> Result<Scope, AuthnError> {
+    pub async fn authenticate(
+        &self,
+        presented: Presented,
+        origin: Origin<'_>,
+        place: Place<'_>,
+    ) -> Result<Scope, AuthnError> {
         let Bearer { name, key } = presented.into_bearer();
-        let mut checked = self.check(&name, key, origin).await;
+        let mut checked = self.check(&name, key, origin, place).await;
         if matches!(checked, Err(AuthnError::Unknown | AuthnError::WrongKey)) {
             let counted = Box::pin(self.guesses.count(origin.address, &name, &self.telemetry.metrics.load));
             if counted.await == Answer::Close {
@@ -74,7 +89,13 @@ impl Authenticator {
         checked
     }
 
-    async fn check(&self, name: &TokenName, key: TokenKey, origin: Origin<'_>) -> Result<Scope, AuthnError> {
+    async fn check(
+        &self,
+        name: &TokenName,
+        key: TokenKey,
+        origin: Origin<'_>,
+        place: Place<'_>,
+    ) -> Result<Scope, AuthnError> {
         let Some(token) = self.records.token(name).await? else {
             self.keys.pretend(&key);
             return Err(AuthnError::Unknown);
@@ -85,6 +106,7 @@ impl Authenticator {
         // The key is right from here on: the holder of the token learns nothing new from how long the rest takes.
         let now = clock::now();
         self.check_life(&token, origin, now)?;
+        place.check(&token)?;
         let user = self.records.user(&token.record.user_id).await?;
         let user = user.filter(|user| user.enabled).ok_or(AuthnError::UserDisabled)?;
         self.records.usage().note(&token, origin, now);
@@ -129,6 +151,19 @@ impl Authenticator {
         }
         let limit = self.settings.current().session_idle_ttl();
         !limit.is_none() && now >= token.unused_since().plus(limit.millis())
+    }
+}
+
+impl Place<'_> {
+    /// Whether `token` is good for it. Asked of every request with the record that is in the cache, and never cached
+    /// itself: the token that was good for one cluster a moment ago is none for another.
+    fn check(self, token: &CachedToken) -> Result<(), AuthnError> {
+        match (&token.record.cluster, self) {
+            (None, _) => Ok(()),
+            (Some(own), Place::Cluster(Some(id))) if own == id => Ok(()),
+            (Some(_), Place::Cluster(_)) => Err(AuthnError::WrongCluster),
+            (Some(_), Place::Api) => Err(AuthnError::ClusterAlone),
+        }
     }
 }
 

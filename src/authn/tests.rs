@@ -7,7 +7,7 @@ use std::sync::Arc;
 use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use tokio::sync::watch;
 
-use super::{Authenticator, AuthnError, Origin, Presented, Records};
+use super::{Authenticator, AuthnError, Origin, Place, Presented, Records};
 use crate::clock::{self, MINUTE, UnixMillis};
 use crate::identity::UserId;
 use crate::setting::{LiveSettings, Setting, Settings, Values};
@@ -60,7 +60,7 @@ impl Gate {
         let agent = HeaderValue::from_static("test/1");
         let origin = Origin { address: Ipv4Addr::new(192, 0, 2, 7).into(), user_agent: Some(&agent) };
         let presented = Presented::from_headers(&headers)?;
-        self.authenticator.authenticate(presented, origin).await.map(|_| ())
+        self.authenticator.authenticate(presented, origin, Place::Api).await.map(|_| ())
     }
 
     /// Writes the uses down, as at the end of the program.

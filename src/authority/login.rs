@@ -8,7 +8,7 @@ use super::audit::Act;
 use super::issue::{Issued, Place, Plan, check_description, limits};
 use super::limiter::Attempt;
 use super::{Authority, AuthorityError, Caller};
-use crate::identity::Username;
+use crate::identity::{ClusterId, Username};
 use crate::secret::Secret;
 use crate::store::Write;
 use crate::token::TokenKind;
@@ -24,6 +24,8 @@ pub struct Login {
     pub password: Secret,
     /// Which token is asked for.
     pub purpose: LoginPurpose,
+    /// The one cluster it is to be good for; `None` is every one, and our own API.
+    pub cluster: Option<ClusterId>,
     /// Free text for the token.
     pub description: String,
     /// Where the client is.
@@ -49,7 +51,7 @@ impl Authority {
         let checked = self.check_password(login.client, &login.username, login.password).await;
         let user = self.judged(&act, checked).await?;
         let act = act.actor(&user.id);
-        let issued = self.issue_at_login(user, login.purpose, login.description, &act).await;
+        let issued = self.issue_at_login(user, login.purpose, login.cluster, login.description, &act).await;
         self.judged(&act, issued).await
     }
 
@@ -64,6 +66,7 @@ impl Authority {
         &self,
         user: UserRecord,
         purpose: LoginPurpose,
+        cluster: Option<ClusterId>,
         description: String,
         act: &Act,
     ) -> Result<Issued, AuthorityError> {
@@ -74,9 +77,12 @@ impl Authority {
             LoginPurpose::Session => TokenKind::Session,
             LoginPurpose::Kubeconfig => TokenKind::Kubeconfig,
         };
+        if let Some(cluster) = &cluster {
+            self.check_scope(cluster)?;
+        }
         let settings = self.settings();
         let granted = Granted { ttl: ttl::grant_to_login(kind, &limits(&settings)), clamped: None };
-        let plan = Plan::new(kind, user.id, description, granted, &settings)?;
+        let plan = Plan { cluster, ..Plan::new(kind, user.id, description, granted, &settings)? };
         self.issue(act, plan, Place::New).await
     }
 

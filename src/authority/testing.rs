@@ -133,6 +133,7 @@ pub(crate) async fn log_in(
         username: name.to_owned(),
         password: Secret::new(password),
         purpose: LoginPurpose::Session,
+        cluster: None,
         description: String::new(),
         client: from.parse().unwrap(),
     };

@@ -1,5 +1,6 @@
 //! Why a request to a cluster is refused, and the one place that turns it into an answer.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{
@@ -11,6 +12,8 @@ use super::admission::Full;
 use super::body::GateBody;
 use crate::authn::AuthnError;
 use crate::authz::ImpersonationError;
+use crate::cluster::ClusterId;
+use crate::identity::Username;
 use crate::kube::Status;
 use crate::streams::{Cut, CutReason, Guard};
 use crate::upstream::{AskedError, HeaderError, UpstreamError};
@@ -36,6 +39,17 @@ pub enum ProxyError {
     /// A cluster that we don't have.
     #[error("unknown cluster")]
     UnknownCluster,
+    /// A user who may not use the cluster at all.
+    #[error("user \"{user}\" may not use cluster \"{cluster}\"")]
+    ClusterDenied {
+        /// Who.
+        user: Username,
+        /// Which.
+        cluster: ClusterId,
+    },
+    /// A cluster whose credential, or what else is needed to reach it, we can't have.
+    #[error("the cluster can't be used: {0}")]
+    ClusterFailing(Arc<str>),
     /// A token that is good for our own metrics alone was presented for something else.
     #[error("the token is good for metrics alone")]
     MetricsAlone,
@@ -149,6 +163,7 @@ impl ProxyError {
             Self::Impersonation(error) => error.to_string(),
             // Who got this far has the token's key.
             Self::Cut { message, .. } => message.clone(),
+            Self::ClusterDenied { .. } => self.to_string(),
             _ => answer.message.to_owned(),
         }
     }
@@ -162,6 +177,8 @@ impl ProxyError {
                 client(431, "the request header is too large", "header_too_large").closing()
             }
             Self::UnknownCluster => client(404, "there is no such cluster", "unknown_cluster"),
+            Self::ClusterDenied { .. } => client(403, "the user may not use the cluster", "cluster_denied"),
+            Self::ClusterFailing(_) => ours("the cluster can't be used at the moment", "cluster_failing"),
             Self::MetricsAlone => {
                 client(403, "a telemetry token reads GET /metrics and nothing else", "metrics_alone")
             }
@@ -201,6 +218,7 @@ fn authentication(error: &AuthnError) -> Answer {
     let code = error.status();
     let message = match error {
         AuthnError::Ambiguous => "the request has more than one credential",
+        AuthnError::ClusterAlone => "the token is for a cluster alone",
         AuthnError::Busy => "too many tokens with slow hashes are being checked",
         AuthnError::StoreUnreachable(_) => "the token store is unreachable",
         AuthnError::Corrupt(_) => "the stored token or user is damaged",
@@ -213,7 +231,8 @@ fn authentication(error: &AuthnError) -> Answer {
         | AuthnError::Rotated
         | AuthnError::Idle
         | AuthnError::Disabled
-        | AuthnError::UserDisabled => "Unauthorized",
+        | AuthnError::UserDisabled
+        | AuthnError::WrongCluster => "Unauthorized",
     };
     let retry = code == StatusCode::SERVICE_UNAVAILABLE;
     let close = matches!(error, AuthnError::TooManyFailures);

@@ -36,7 +36,7 @@ use message::check;
 pub use message::check_form;
 pub use route::Clusters;
 
-use crate::authn::{Authenticator, MetricsReader, Presented, Scope};
+use crate::authn::{Authenticator, MetricsReader, Place, Presented, Scope};
 use crate::authz::{self, Impersonation};
 use crate::config::Limits;
 use crate::kube::RequestInfo;
@@ -44,7 +44,7 @@ use crate::streams::{Guard, StreamKind};
 use crate::telemetry::{EXPOSITION_TYPE, RequestRecord, Telemetry};
 use crate::upstream::{Class, RequestBody, Upgrade, UpstreamRequest, sanitize};
 use answer::Answer;
-use route::Route;
+use route::{Destination, Route};
 use stream::{Enrolment, Framing, LiveBody, unless_cut};
 use tunnel::{Tunnel, UpgradeAnswer};
 
@@ -102,20 +102,23 @@ async fn forward(
     check(&request, client, &gate.limits)?;
     let on_upgrade = hyper::upgrade::on(&mut request);
     let (parts, incoming) = request.into_parts();
-    let route = gate.clusters.route(parts.uri.path());
-    let info = route.as_ref().map(|route| info(&parts, route));
-    if let (Some(route), Some(info)) = (&route, &info) {
-        record.set_cluster(route.cluster);
+    let destination = gate.clusters.destination(parts.uri.path());
+    let info = destination.as_ref().map(|destination| info(&parts, destination));
+    if let (Some(destination), Some(info)) = (&destination, &info) {
+        record.set_cluster(destination.member().record.id.shared());
         record.set_request_info(info);
     }
 
-    let authenticated = match let_in(gate, client, &parts, info.as_ref(), record).await? {
+    let entered = let_in(gate, client, &parts, destination.as_ref(), info.as_ref(), record);
+    let authenticated = match entered.await? {
         Scope::User(authenticated) => authenticated,
         Scope::Metrics(reader) => return metrics(&parts, &reader),
     };
-    let (route, info) = route.zip(info).ok_or(ProxyError::UnknownCluster)?;
+    let (destination, info) = destination.zip(info).ok_or(ProxyError::UnknownCluster)?;
     let (headers, asked) = sanitize(&parts.headers, parts.version)?;
     let mut permit = authz::permit(&authenticated);
+    let reached = gate.clusters.reach(&destination, &permit).await?;
+    let route = reached.route(&destination);
     if let Some(asked) = asked {
         let cluster = route.upstream.cluster();
         permit = Box::pin(impersonation::permit(gate, permit, &asked, cluster, record)).await?;
@@ -137,6 +140,7 @@ async fn forward(
         authenticated,
         client: Arc::clone(client),
         cluster: Arc::clone(route.cluster),
+        claim: gate.clusters.claim(&reached),
         kind: StreamKind::of(&info),
         has_own_connection: parts.version != Version::HTTP_2,
     };
@@ -157,10 +161,11 @@ async fn let_in(
     gate: &Gate,
     client: &Client,
     parts: &Parts,
+    destination: Option<&Destination<'_>>,
     info: Option<&RequestInfo<'_>>,
     record: &mut RequestRecord,
 ) -> Result<Scope, ProxyError> {
-    let scope = authenticate(gate, client, parts, record).await?;
+    let scope = authenticate(gate, client, parts, destination, record).await?;
     let lasts = info.is_some_and(RequestInfo::is_long_running) || parts.headers.contains_key(UPGRADE);
     // A stream of hours would keep the connection that is to end.
     if parts.version == Version::HTTP_2 && !lasts && gate.lottery.draw() {
@@ -169,7 +174,7 @@ async fn let_in(
     }
     if gate.admit(&scope.user().name, lasts, record).await? {
         // While it waited its token may have been revoked.
-        return authenticate(gate, client, parts, record).await;
+        return authenticate(gate, client, parts, destination, record).await;
     }
     Ok(scope)
 }
@@ -179,12 +184,14 @@ async fn authenticate(
     gate: &Gate,
     client: &Client,
     parts: &Parts,
+    destination: Option<&Destination<'_>>,
     record: &mut RequestRecord,
 ) -> Result<Scope, ProxyError> {
     let presented = Presented::from_headers(&parts.headers).inspect_err(|error| gate.count(error))?;
     record.set_token(presented.name());
     let origin = client.origin(&parts.headers);
-    let scope = gate.authenticator.authenticate(presented, origin).await?;
+    let place = Place::Cluster(destination.map(|destination| &destination.member().record.id));
+    let scope = gate.authenticator.authenticate(presented, origin, place).await?;
     record.set_user(&scope.user().name);
     Ok(scope)
 }
@@ -295,8 +302,8 @@ pub fn refuse(
 }
 
 /// What the request asks of its cluster.
-fn info<'p>(parts: &'p Parts, route: &Route<'_>) -> RequestInfo<'p> {
-    let path = parts.uri.path().get(route.path_offset..).unwrap_or("/");
+fn info<'p>(parts: &'p Parts, destination: &Destination<'_>) -> RequestInfo<'p> {
+    let path = parts.uri.path().get(destination.path_offset()..).unwrap_or("/");
     RequestInfo::of(&parts.method, path, parts.uri.query())
 }
 

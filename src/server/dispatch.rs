@@ -9,7 +9,7 @@ use hyper::body::Incoming;
 use tokio::runtime::Handle;
 
 use crate::api::{self, Authentication, Service};
-use crate::authn::{Authenticated, AuthnError, Presented, Scope};
+use crate::authn::{Authenticated, AuthnError, Place, Presented, Scope};
 use crate::authority::{Caller, network};
 use crate::proxy::{self, Client, Gate, GateBody, ProxyError};
 use crate::telemetry::RequestRecord;
@@ -124,7 +124,7 @@ async fn authenticate(
         Err(error) => Err(error),
         Ok(presented) => {
             record.set_token(presented.name());
-            gate.authenticator.authenticate(presented, client.origin(headers)).await
+            gate.authenticator.authenticate(presented, client.origin(headers), Place::Api).await
         }
     };
     Some(match checked {

@@ -34,12 +34,11 @@ use crate::api::Service;
 use crate::authn::{Authenticator, Records};
 use crate::authority::AuthorityError;
 use crate::authz::Impersonation;
-use crate::cluster::{Cluster, ClusterError};
+use crate::cluster::{Cluster, ClusterError, Member, Registry};
 use crate::config::Config;
 use crate::proxy::{Admission, Clusters, Gate, Lottery};
 use crate::store::{Store, StoreError};
 use crate::telemetry::Telemetry;
-use crate::upstream::Upstream;
 use bookkeeping::Bookkeeping;
 use connection::Context;
 use dispatch::Dispatch;
@@ -109,6 +108,8 @@ struct Shared {
     impersonation: Arc<Impersonation>,
     admission: Arc<Admission>,
     cluster: Arc<Cluster>,
+    clusters: Registry,
+    default: Arc<Member>,
     api: Service,
     acceptor: TlsAcceptor,
 }
@@ -118,7 +119,8 @@ fn run(control: &Runtime, config: &Arc<Config>, telemetry: &Arc<Telemetry>) -> R
     let records = Records::new(store.clone(), config.limits.token_cache_entries, Arc::clone(telemetry));
     let records_feed = control.spawn(records.clone().follow(store.subscribe()));
     let cluster = control.block_on(Cluster::load(DEFAULT_CLUSTER, &config.cluster, telemetry))?;
-    let (clusters, clusters_feed) = clusters::start(control, config, &store, &cluster, telemetry)?;
+    let (clusters, default, clusters_feed) =
+        clusters::start(control, config, &store, &records, &cluster, telemetry)?;
     let identity = ServerIdentity::load(config)?;
     let server_config = tls::server_config(Arc::clone(&identity))?;
     control.spawn(identity.follow(Arc::clone(config)));
@@ -143,6 +145,8 @@ fn run(control: &Runtime, config: &Arc<Config>, telemetry: &Arc<Telemetry>) -> R
         impersonation: Arc::new(Impersonation::new(settings, Arc::clone(telemetry))),
         admission: Arc::new(Admission::new(&config.limits, &telemetry.metrics.load)),
         cluster,
+        clusters,
+        default,
         api,
         acceptor: TlsAcceptor::from(server_config),
     };
@@ -233,14 +237,20 @@ impl Workers {
 }
 
 fn context(shared: &Shared, draining: watch::Receiver<bool>, control: tokio::runtime::Handle) -> Context {
-    let upstream = Upstream::new(Arc::clone(&shared.cluster), &shared.config.limits, &shared.telemetry);
+    let limits = &shared.config.limits;
     let gate = Gate {
         authenticator: Arc::clone(&shared.authenticator),
         impersonation: Arc::clone(&shared.impersonation),
         admission: Arc::clone(&shared.admission),
-        lottery: Lottery::new(shared.config.limits.goaway_chance),
-        clusters: Clusters::new(vec![Arc::new(upstream)]),
-        limits: shared.config.limits.clone(),
+        lottery: Lottery::new(limits.goaway_chance),
+        clusters: Clusters::new(
+            Arc::clone(&shared.default),
+            Arc::clone(&shared.cluster),
+            shared.clusters.clone(),
+            limits.clone(),
+            Arc::clone(&shared.telemetry),
+        ),
+        limits: limits.clone(),
         telemetry: Arc::clone(&shared.telemetry),
     };
     let dispatch = Arc::new(Dispatch { gate, api: shared.api.clone(), control });

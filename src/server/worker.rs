@@ -75,6 +75,8 @@ async fn run(
 ) -> io::Result<()> {
     let listener = TcpListener::from_std(listener)?;
     let mut draining = context.draining.clone();
+    let dispatch = Arc::clone(&context.dispatch);
+    tokio::spawn(async move { dispatch.gate.clusters.follow().await });
     let Places { connections, listening } = places;
     let accepting = accept(&listener, &connections, &context);
     tokio::select! {

@@ -55,6 +55,8 @@ pub enum AuthenticationResult {
     Disabled,
     /// The token's user is switched off or gone.
     UserDisabled,
+    /// The token is good for one cluster alone, and this was for something else.
+    WrongCluster,
     /// Too many slow hashes are being checked.
     Busy,
     /// Our store could not say.
@@ -145,7 +147,7 @@ impl VerbClass {
 }
 
 impl AuthenticationResult {
-    pub(super) const ALL: [Self; 14] = [
+    pub(super) const ALL: [Self; 15] = [
         Self::Ok,
         Self::NoCredential,
         Self::Malformed,
@@ -158,6 +160,7 @@ impl AuthenticationResult {
         Self::Idle,
         Self::Disabled,
         Self::UserDisabled,
+        Self::WrongCluster,
         Self::Busy,
         Self::StoreError,
     ];
@@ -177,6 +180,7 @@ impl AuthenticationResult {
             Self::Idle => "idle",
             Self::Disabled => "disabled",
             Self::UserDisabled => "user_disabled",
+            Self::WrongCluster => "wrong_cluster",
             Self::Busy => "busy",
             Self::StoreError => "store_error",
         }

@@ -20,6 +20,7 @@ mod backpressure;
 mod backup;
 mod canary;
 mod chaos;
+mod clusters;
 mod corrupted;
 mod crash;
 mod creation;

@@ -60,6 +60,7 @@ pub(super) async fn log_in(State(view): State<View>, request: Request) -> Result
         username: username.clone(),
         password: Secret::new(text("password")),
         purpose: LoginPurpose::Session,
+        cluster: None,
         description: "browser".to_owned(),
         client: client_of(&parts.extensions),
     };

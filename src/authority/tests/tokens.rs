@@ -91,6 +91,7 @@ async fn a_login_lives_as_long_as_a_session_and_no_kubeconfig_longer_than_the_ma
             username: "carol".to_owned(),
             password: Secret::new(PASSWORD),
             purpose,
+            cluster: None,
             description: String::new(),
             client: HOME.parse().unwrap(),
         })

@@ -118,16 +118,13 @@ impl Registry {
         self.member(id)
     }
 
-    /// Puts the default cluster in its place, or gives it other rights.
-    pub fn set_default(&self, record: ClusterRecord, cluster: Arc<Cluster>) -> Vec<Change> {
-        let id = record.id.clone();
-        let member = Member { record, origin: Origin::Default, state: State::Ready(cluster) };
-        let mut changes = Vec::new();
+    /// Puts the default cluster in its place, where it stays.
+    pub fn set_default(&self, member: Member) -> Arc<Member> {
+        let member = Arc::new(member);
         self.0.members.send_modify(|members| {
-            let before = Arc::make_mut(members).insert(id, Arc::new(member.clone()));
-            changes.extend(before.and_then(|before| narrowing(&before, &member.record)));
+            Arc::make_mut(members).insert(member.record.id.clone(), Arc::clone(&member));
         });
-        changes
+        member
     }
 
     /// Takes over the list of the configuration: what is new is loaded, what is gone is forgotten. On the runtime that

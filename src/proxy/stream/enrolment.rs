@@ -10,8 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::authn::{Authenticated, Authenticator};
+use crate::proxy::route::Claim;
 use crate::proxy::{Client, ProxyError};
-use crate::streams::{Guard, NewStream, StreamKind};
+use crate::streams::{Cut, Guard, NewStream, StreamKind};
 
 /// A request that is not over after this long is a stream, whatever it asks for.
 pub(in crate::proxy) const LASTS_FROM: Duration = Duration::from_secs(1);
@@ -22,6 +23,8 @@ pub(in crate::proxy) struct Enrolment {
     pub(in crate::proxy) authenticated: Authenticated,
     pub(in crate::proxy) client: Arc<Client>,
     pub(in crate::proxy) cluster: Arc<str>,
+    /// What holds of a cluster that can be removed or closed to its user.
+    pub(in crate::proxy) claim: Option<Claim>,
     pub(in crate::proxy) kind: StreamKind,
     /// Whether the client's connection is this request's alone.
     pub(in crate::proxy) has_own_connection: bool,
@@ -52,14 +55,19 @@ impl Enrolment {
     }
 
     fn register(&self) -> Guard {
-        self.authenticator.streams().register(NewStream {
+        let streams = self.authenticator.streams();
+        let guard = streams.register(NewStream {
             owner: self.authenticated.owner(),
             kind: self.kind,
             cluster: Arc::clone(&self.cluster),
             client: self.client.address.ip().to_canonical(),
             groups: Arc::clone(&self.authenticated.user().groups),
             expires_at: self.authenticated.token().record.ends_at(),
-        })
+        });
+        if let Some(reason) = self.claim.as_ref().and_then(Claim::refusal) {
+            streams.cut_one(guard.entry(), Cut::now(reason));
+        }
+        guard
     }
 
     /// Waits for `answer`, but for no longer than its token lives. With the guard of a request that lasted until then.
