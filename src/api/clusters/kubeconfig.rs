@@ -47,7 +47,8 @@ pub(super) struct KubeconfigRequest {
 /// Which clusters are in a kubeconfig, and with which tokens.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct KubeconfigsRequest {
+#[schema(as = GenerateKubeconfigsInput)]
+pub(in crate::api) struct KubeconfigsRequest {
     /// Their ids or names; all that the caller may use unless given.
     #[schema(max_items = 1000)]
     clusters: Option<Vec<String>>,

@@ -10,11 +10,12 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use http::StatusCode;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use utoipa::ToSchema;
 
 use input::ClusterRequest;
-use kubeconfig::{KubeconfigObject, KubeconfigRequest, KubeconfigsRequest};
+pub(super) use kubeconfig::KubeconfigsRequest;
+use kubeconfig::{KubeconfigObject, KubeconfigRequest};
 pub(super) use object::ClusterObject;
 use verdict::VerdictObject;
 
@@ -43,20 +44,11 @@ pub(super) async fn list(
     listing.whole(data).map(Json)
 }
 
-/// What can be sent to the collection.
-#[derive(Deserialize, ToSchema)]
-#[serde(untagged)]
-#[expect(dead_code, reason = "for the description: the action says which it is")]
-enum ClusterPost {
-    Cluster(Box<ClusterRequest>),
-    Kubeconfigs(KubeconfigsRequest),
-}
-
 /// Adds a cluster. Or, with `?action=test`, connects to what is described and says what is wrong; or, with
 /// `?action=generateKubeconfig`, gives a kubeconfig with a context for each of several clusters.
 #[utoipa::path(
     post, path = "/v3/clusters",
-    request_body(content = ClusterPost),
+    request_body(content = ClusterRequest, description = "GenerateKubeconfigsInput for the action generateKubeconfig"),
     responses(
         (status = 201, description = "The cluster", body = ClusterObject),
         (status = 200, description = "What the action gives", body = ClusterOutput),
@@ -172,13 +164,12 @@ pub(super) async fn delete(
 }
 
 /// What the actions give.
-#[derive(ToSchema)]
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
 #[schema(as = ClusterOutput)]
 #[expect(dead_code, reason = "for the description: the action says which it is")]
 enum ClusterOutput {
-    #[schema(title = "generateKubeconfig")]
     Kubeconfig(KubeconfigObject),
-    #[schema(title = "test")]
     Verdict(VerdictObject),
 }
 

@@ -61,7 +61,7 @@ use complete::Complete;
         login::v3,
         login::v1,
     ),
-    components(schemas(ErrorObject, users::ChangePassword)),
+    components(schemas(ErrorObject, clusters::KubeconfigsRequest, users::ChangePassword)),
     modifiers(&Complete)
 )]
 struct Description;

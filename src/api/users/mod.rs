@@ -162,7 +162,13 @@ pub(super) async fn act(
 }
 
 /// Deletes a user and all of the user's tokens.
-#[utoipa::path(delete, path = "/v3/users/{id}", responses((status = 204, description = "It is gone")))]
+#[utoipa::path(
+    delete, path = "/v3/users/{id}",
+    responses(
+        (status = 204, description = "It is gone"),
+        (status = 422, description = "It is the caller's own, or the last administrator's", body = ErrorObject),
+    )
+)]
 pub(super) async fn delete(
     State(api): State<Api>,
     By(caller): By,
