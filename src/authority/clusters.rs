@@ -81,6 +81,11 @@ impl Authority {
         Err(AuthorityError::NotFound)
     }
 
+    /// Why a cluster that is ready could not be used when it was asked last.
+    pub fn cluster_trouble(&self, member: &Member) -> Option<Arc<str>> {
+        self.policy.clusters.trouble(member)
+    }
+
     /// Changes a cluster; for administrators. When this returns, who may use it no more has no stream there.
     pub async fn update_cluster(
         &self,

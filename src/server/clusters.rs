@@ -48,6 +48,7 @@ pub(super) fn start(
     let _control = control.enter();
     registry.replace_configured(configured.collect());
     registry.replace_stored(stored);
+    control.spawn(registry.clone().keep_asking());
     let follower = Follower { registry: registry.clone(), store: store.clone(), records: records.clone() };
     Ok((registry, member, control.spawn(follower.follow(feed))))
 }

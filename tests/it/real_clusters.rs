@@ -219,6 +219,11 @@ async fn what_is_wrong_with_a_cluster_is_named_before_and_after_it_is_added() {
         assert_eq!(verdict["problem"], problem, "{verdict}");
         assert!(verdict["message"].as_str().unwrap().contains(said), "{verdict}");
         if problem == "refused" {
+            let path = format!("/v3/clusters?name={name}");
+            let state = async || gate.api("GET", &path, &Value::Null).await.json()["data"][0].clone();
+            gate.gate.wait_until("aware of it", async || state().await["state"] == "unavailable").await;
+            let message = state().await["transitioningMessage"].clone();
+            assert!(message.as_str().unwrap().contains("refuses our credential"), "{message}");
             // The right one in its place, with the address that it is for.
             let set = [&["cluster", "set", &name], &flags[..5], &["good"]].concat();
             succeed(&mut admin.portcullis(&set));

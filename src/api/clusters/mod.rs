@@ -25,6 +25,7 @@ use super::error::{ApiError, ErrorObject};
 use super::query::Query;
 use super::request::{By, Links, Named};
 use super::{Api, schema};
+use crate::cluster::Member;
 use crate::identity::ClusterId;
 
 /// Clusters that the caller may use; all of them for administrators. The default one comes first.
@@ -38,7 +39,7 @@ pub(super) async fn list(
     let administrator = api.is_administrator(&caller).await?;
     let wanted = object::Wanted::of(&query)?;
     let clusters = api.authority.clusters(&caller).await?;
-    let objects = clusters.iter().map(|member| ClusterObject::new(&links, member, administrator));
+    let objects = clusters.iter().map(|member| api.cluster_object(&links, member, administrator));
     let data = objects.filter(|object| wanted.admits(object)).collect();
     let listing = Listing { schema: &schema::CLUSTER, links: &links, query: &query, administrator };
     listing.whole(data).map(Json)
@@ -66,7 +67,7 @@ pub(super) async fn post(
         None => {
             let request: ClusterRequest = body.parse()?;
             let member = api.authority.create_cluster(&caller, request.into_new_cluster()?).await?;
-            let object = ClusterObject::new(&links, &member, true);
+            let object = api.cluster_object(&links, &member, true);
             Ok((StatusCode::CREATED, Json(object)).into_response())
         }
         Some("test") => {
@@ -92,7 +93,7 @@ pub(super) async fn show(
 ) -> Result<Json<ClusterObject>, ApiError> {
     let administrator = api.is_administrator(&caller).await?;
     let member = api.authority.cluster(&caller, &id).await?;
-    Ok(Json(ClusterObject::new(&links, &member, administrator)))
+    Ok(Json(api.cluster_object(&links, &member, administrator)))
 }
 
 /// Changes the fields that are given. A credential belongs to the place it is sent to: who changes that gives both.
@@ -115,7 +116,7 @@ pub(super) async fn update(
     let request: ClusterRequest = body.parse()?;
     let now = api.authority.cluster(&caller, &id).await?;
     let member = api.authority.update_cluster(&caller, &id, request.into_change(&now.record)?).await?;
-    Ok(Json(ClusterObject::new(&links, &member, true)))
+    Ok(Json(api.cluster_object(&links, &member, true)))
 }
 
 /// What a deletion would cut.
@@ -198,5 +199,12 @@ pub(super) async fn act(
         }
         Some(_) => Err(ApiError::action_not_available()),
         None => Err(ApiError::action_missing()),
+    }
+}
+
+impl Api {
+    fn cluster_object(&self, links: &Links, member: &Member, administrator: bool) -> ClusterObject {
+        let trouble = self.authority.cluster_trouble(member);
+        ClusterObject::new(links, member, trouble.as_deref(), administrator)
     }
 }

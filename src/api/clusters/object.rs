@@ -106,10 +106,10 @@ impl<'q> Wanted<'q> {
 }
 
 impl ClusterObject {
-    /// `member` as an administrator or somebody else sees it.
-    pub(super) fn new(links: &Links, member: &Member, administrator: bool) -> Self {
+    /// `member` as an administrator or somebody else sees it; `trouble` is what is wrong with its apiserver.
+    pub(super) fn new(links: &Links, member: &Member, trouble: Option<&str>, administrator: bool) -> Self {
         let ClusterRecord { id, name, reach, service_accounts, access, created_at } = &member.record;
-        let (state, transitioning, message) = state(member, administrator);
+        let (state, transitioning, message) = state(member, trouble, administrator);
         let is_stored = member.origin == Origin::Stored;
         let (links, actions) = possible(links, id.as_str(), administrator, is_stored);
         let shown = administrator.then_some(reach);
@@ -159,13 +159,21 @@ pub(super) fn endpoints(record: &ClusterRecord) -> Vec<String> {
 }
 
 /// The state, in our word and in Rancher's, and why it is so. Addresses and names of files are for administrators.
-fn state(member: &Member, administrator: bool) -> (&'static str, &'static str, String) {
-    match &member.state {
-        State::Ready(_) => ("active", "no", String::new()),
-        State::Loading => ("provisioning", "yes", "whether it can be used is being found out".to_owned()),
-        State::Failing(reason) if administrator => ("unavailable", "error", reason.to_string()),
-        State::Failing(_) => ("unavailable", "error", "the server can't use it now".to_owned()),
-    }
+fn state(
+    member: &Member,
+    trouble: Option<&str>,
+    administrator: bool,
+) -> (&'static str, &'static str, String) {
+    let reason = match (&member.state, trouble) {
+        (State::Ready(_), None) => return ("active", "no", String::new()),
+        (State::Loading, _) => {
+            return ("provisioning", "yes", "whether it can be used is being found out".to_owned());
+        }
+        (State::Ready(_), Some(reason)) => reason,
+        (State::Failing(reason), _) => reason,
+    };
+    let reason = if administrator { reason } else { "the server can't use it now" };
+    ("unavailable", "error", reason.to_owned())
 }
 
 type Urls = BTreeMap<&'static str, String>;

@@ -4,6 +4,7 @@
 //! A cluster whose credential can't be had is in it all the same, with the reason, and is tried again. It stops neither
 //! the server nor any other cluster.
 
+mod checks;
 #[cfg(test)]
 mod tests;
 
@@ -80,6 +81,7 @@ struct Inner {
     telemetry: Arc<Telemetry>,
     members: watch::Sender<Arc<Members>>,
     loading: Mutex<HashMap<ClusterId, AbortHandle>>,
+    found: Mutex<HashMap<ClusterId, checks::Found>>,
 }
 
 impl Registry {
@@ -285,7 +287,13 @@ impl ClusterRecord {
 impl Default for Inner {
     fn default() -> Self {
         let (members, _) = watch::channel(Arc::default());
-        Self { keeping: Keeping::default(), telemetry: Arc::default(), members, loading: Mutex::default() }
+        Self {
+            keeping: Keeping::default(),
+            telemetry: Arc::default(),
+            members,
+            loading: Mutex::default(),
+            found: Mutex::default(),
+        }
     }
 }
 

@@ -10,11 +10,11 @@ use crate::identity::Username;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-fn id(text: &str) -> ClusterId {
+pub(super) fn id(text: &str) -> ClusterId {
     ClusterId::try_from(text).unwrap()
 }
 
-fn record(name: &str, path: PathBuf) -> ClusterRecord {
+pub(super) fn record(name: &str, path: PathBuf) -> ClusterRecord {
     ClusterRecord {
         id: id(name),
         name: name.to_owned(),
@@ -28,6 +28,13 @@ fn record(name: &str, path: PathBuf) -> ClusterRecord {
         access: Access::Everyone,
         created_at: UnixMillis(0),
     }
+}
+
+/// The cluster once its credential is there.
+pub(super) async fn ready(registry: &Registry, name: &str) -> Arc<Member> {
+    let member = registry.settled(&id(name), PATIENCE).await.unwrap();
+    assert!(matches!(member.state, State::Ready(_)), "{member:?}");
+    member
 }
 
 async fn state(registry: &Registry, name: &str) -> State {
