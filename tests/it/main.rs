@@ -14,6 +14,7 @@ mod support;
 mod cluster;
 
 mod access_log;
+mod added_clusters;
 mod api;
 mod asking;
 mod backpressure;
