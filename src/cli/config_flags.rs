@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, value_parser};
 
 use super::error::CliError;
-use crate::config::{KEYS, Resolution, Sources};
+use crate::config::{ConfigErrors, KEYS, Resolution, Sources};
 
 /// What was given on the command line. Values are checked together with those from other sources.
 #[derive(Debug, Clone, Default)]
@@ -18,9 +18,13 @@ pub(super) struct ConfigFlags {
 impl ConfigFlags {
     /// Resolves the flags together with the environment and the file.
     pub(super) fn resolve(&self) -> Result<Resolution, CliError> {
-        Sources::of_process(self.values.clone(), self.config_file.clone())
-            .and_then(|sources| Resolution::of(&sources))
-            .map_err(CliError::Config)
+        self.read().map_err(CliError::Config)
+    }
+
+    /// The same, as often as it is wanted.
+    pub(super) fn read(&self) -> Result<Resolution, ConfigErrors> {
+        let sources = Sources::of_process(self.values.clone(), self.config_file.clone())?;
+        Resolution::of(&sources)
     }
 }
 

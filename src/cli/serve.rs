@@ -15,7 +15,9 @@ Every key of the configuration file has an environment variable; flags win over 
 
 /// Runs the server until it is told to stop.
 pub(super) fn run(flags: &ConfigFlags) -> Result<(), CliError> {
-    let config = flags.resolve()?.config;
-    crate::telemetry::init_logging(config.log.format, &config.log.level)?;
-    Ok(crate::server::serve(config)?)
+    let resolution = flags.resolve()?;
+    let log = &resolution.config.log;
+    crate::telemetry::init_logging(log.format, &log.level)?;
+    let flags = flags.clone();
+    Ok(crate::server::serve(resolution, Box::new(move || flags.read()))?)
 }

@@ -20,6 +20,8 @@ pub(super) struct Published {
     current: watch::Sender<Current>,
     /// Grows with every change of endpoints or TLS: connections made before are not to be used for new requests.
     generation: AtomicU64,
+    /// How many readings of the source have begun.
+    begun: AtomicU64,
     refused: Notify,
     again: Notify,
 }
@@ -31,8 +33,8 @@ pub(super) struct Current {
     pub(super) authorization: Option<HeaderValue>,
     pub(super) endpoints: Arc<[Arc<Endpoint>]>,
     pub(super) snapshot: Arc<Snapshot>,
-    /// The apiserver has refused this credential, and the source had no other.
-    pub(super) is_lost: bool,
+    /// The number of the last reading of the source that has ended.
+    pub(super) reading: u64,
 }
 
 impl Current {
@@ -45,7 +47,8 @@ impl Current {
 impl Published {
     pub(super) fn new(current: Current) -> Self {
         let (refused, again) = (Notify::new(), Notify::new());
-        Self { current: watch::Sender::new(current), generation: AtomicU64::new(0), refused, again }
+        let (generation, begun) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { current: watch::Sender::new(current), generation, begun, refused, again }
     }
 
     pub(super) fn read<T>(&self, part: impl FnOnce(&Current) -> T) -> T {
@@ -65,7 +68,7 @@ impl Published {
     }
 
     /// Waits for an access other than the one with this credential and generation, which the apiserver has refused.
-    /// `None` if there is none, or not soon.
+    /// `None` if a reading that begins after this brings no other, or none soon.
     pub(super) async fn fresher_than(
         &self,
         authorization: Option<&HeaderValue>,
@@ -75,10 +78,12 @@ impl Published {
             current.authorization.as_ref() != authorization || self.generation() != generation
         };
         let mut changes = self.current.subscribe();
+        let reading = self.begun.load(Ordering::Acquire) + 1;
         if !is_other(&changes.borrow_and_update()) {
             self.refused();
         }
-        let found = timeout(FRESH_LIMIT, changes.wait_for(|current| is_other(current) || current.is_lost));
+        let found =
+            timeout(FRESH_LIMIT, changes.wait_for(|current| is_other(current) || current.reading >= reading));
         let current = found.await.ok()?.ok()?;
         is_other(&current).then(|| current.authorization.clone())
     }
@@ -93,8 +98,7 @@ impl Published {
         self.current.send_modify(|before| {
             let is_same_way =
                 Arc::ptr_eq(&before.tls, &current.tls) && Arc::ptr_eq(&before.endpoints, &current.endpoints);
-            // What was refused stays so until it is another.
-            current.is_lost = before.is_lost && is_same_way && before.authorization == current.authorization;
+            current.reading = before.reading;
             *before = current;
             if !is_same_way {
                 self.generation.fetch_add(1, Ordering::Release);
@@ -102,9 +106,14 @@ impl Published {
         });
     }
 
-    /// The source has no other credential than the one that was refused.
-    pub(super) fn lost(&self) {
-        self.current.send_modify(|current| current.is_lost = true);
+    /// A reading of the source begins; its number.
+    pub(super) fn begin(&self) -> u64 {
+        self.begun.fetch_add(1, Ordering::AcqRel) + 1
+    }
+
+    /// It has ended, and what it brought is published.
+    pub(super) fn end(&self, reading: u64) {
+        self.current.send_modify(|current| current.reading = reading);
     }
 
     /// Waits until the source is to be read, which it is within `interval` in any case; says whether it is because our

@@ -80,6 +80,7 @@ impl Refresher {
     pub(super) async fn run(mut self, published: Arc<Published>) {
         loop {
             let is_refused = published.wanted_within(INTERVAL).await;
+            let reading = published.begin();
             let before = published.read(|current| current.authorization.clone());
             let generation = published.generation();
             match self.refresh(is_refused).await {
@@ -90,9 +91,8 @@ impl Refresher {
                 || generation != published.generation();
             if is_new {
                 self.plugin.pause = Duration::ZERO;
-            } else if is_refused {
-                published.lost();
             }
+            published.end(reading);
             sleep(SHORTEST_PAUSE).await;
         }
     }
@@ -156,7 +156,7 @@ impl Refresher {
             tls: Arc::clone(self.credential.tls()),
             endpoints: Arc::clone(&self.endpoints),
             snapshot: Arc::clone(&self.snapshot),
-            is_lost: false,
+            reading: 0,
         })
     }
 

@@ -13,7 +13,7 @@ use super::{API_VERSION, Config, KEYS, KIND, TlsFiles, settings};
 use crate::setting::{ENVIRONMENT_PREFIX, Setting};
 
 /// A configuration together with where each of its values came from.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Resolution {
     /// The result.
     pub config: Config,
@@ -24,7 +24,7 @@ pub struct Resolution {
 }
 
 /// One key's value and its source.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Value {
     /// The key.
     pub key: &'static Key,
@@ -64,6 +64,17 @@ impl Resolution {
         }
         ConfigErrors::check(errors)?;
         Ok(Self { config, values, clusters })
+    }
+
+    /// The keys whose values are others than in `before`.
+    pub fn differences(&self, before: &Self) -> Vec<&'static str> {
+        let pairs = self.values.iter().zip(&before.values);
+        let mut keys: Vec<_> =
+            pairs.filter(|(now, then)| now.given != then.given).map(|(now, _)| now.key.path).collect();
+        if self.config.clusters != before.config.clusters {
+            keys.push(file::CLUSTERS);
+        }
+        keys
     }
 
     /// The configuration as a file that would give it, with the source of each value in a comment.

@@ -5,6 +5,7 @@ mod admin;
 mod bookkeeping;
 mod client_io;
 mod clusters;
+mod configuration;
 mod connection;
 mod control;
 mod dispatch;
@@ -12,6 +13,7 @@ mod drain;
 mod endpoints;
 mod message;
 mod readiness;
+mod reload;
 mod self_signed;
 mod signals;
 mod tls;
@@ -27,6 +29,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
+pub use configuration::Again;
 pub use self_signed::{CA_CERTIFICATE, SelfSignedError};
 pub use tls::TlsError;
 
@@ -35,15 +38,17 @@ use crate::authn::{Authenticator, Records};
 use crate::authority::AuthorityError;
 use crate::authz::Impersonation;
 use crate::cluster::{Cluster, ClusterError, Member, Registry};
-use crate::config::Config;
+use crate::config::{Config, Resolution};
 use crate::proxy::{Admission, Clusters, Gate, Lottery};
 use crate::store::{Store, StoreError};
 use crate::telemetry::Telemetry;
 use bookkeeping::Bookkeeping;
+use configuration::Configuration;
 use connection::Context;
 use dispatch::Dispatch;
 use endpoints::Endpoints;
 use readiness::Readiness;
+use reload::Trigger;
 use signals::StopSignals;
 use tls::ServerIdentity;
 use worker::Places;
@@ -82,7 +87,8 @@ pub enum ServeError {
 }
 
 /// Serves until SIGTERM or SIGINT, then goes down in order. A second signal ends it at once.
-pub fn serve(config: Config) -> Result<(), ServeError> {
+/// What is on disk is read again while it runs, the configuration by `again`.
+pub fn serve(started: Resolution, again: Again) -> Result<(), ServeError> {
     // kube's client asks for the process' default.
     let _already = tls::provider().as_ref().clone().install_default();
     let control = tokio::runtime::Builder::new_multi_thread()
@@ -91,10 +97,11 @@ pub fn serve(config: Config) -> Result<(), ServeError> {
         .enable_all()
         .build()
         .map_err(|error| ServeError::Io("can't start the control runtime", error))?;
-    let config = Arc::new(config);
+    let config = Arc::new(started.config.clone());
     let telemetry = Telemetry::start(&config.log, config.limits.log_queue_lines, Box::new(io::stdout()))
         .map_err(|error| ServeError::Io("can't start the access log", error))?;
-    let result = run(&control, &config, &telemetry);
+    let configuration = Configuration::new(started, again, Arc::clone(&telemetry));
+    let result = run(&control, &config, configuration, &telemetry);
     telemetry.flush(FLUSH_TIMEOUT);
     control.shutdown_background();
     result
@@ -114,7 +121,13 @@ struct Shared {
     acceptor: TlsAcceptor,
 }
 
-fn run(control: &Runtime, config: &Arc<Config>, telemetry: &Arc<Telemetry>) -> Result<(), ServeError> {
+fn run(
+    control: &Runtime,
+    config: &Arc<Config>,
+    configuration: Configuration,
+    telemetry: &Arc<Telemetry>,
+) -> Result<(), ServeError> {
+    let trigger = Trigger::listen(control)?;
     let store = Store::open(&config.data_dir, config.token_hashing)?;
     let records = Records::new(store.clone(), config.limits.token_cache_entries, Arc::clone(telemetry));
     let records_feed = control.spawn(records.clone().follow(store.subscribe()));
@@ -123,7 +136,9 @@ fn run(control: &Runtime, config: &Arc<Config>, telemetry: &Arc<Telemetry>) -> R
         clusters::start(control, config, &store, &records, &cluster, telemetry)?;
     let identity = ServerIdentity::load(config)?;
     let server_config = tls::server_config(Arc::clone(&identity))?;
-    control.spawn(identity.follow(Arc::clone(config)));
+    control.spawn(identity.follow(Arc::clone(config), Arc::clone(telemetry), trigger.clone()));
+    control.spawn(reload::read_clusters_again(clusters.clone(), trigger.clone()));
+    control.spawn(configuration.follow(clusters.clone(), trigger));
 
     let (listeners, admin) = control.block_on(endpoints::bind(config))?;
     let endpoints = Endpoints::of(&listeners, &admin)?;

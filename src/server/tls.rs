@@ -13,12 +13,17 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
+use super::reload::Trigger;
 use super::self_signed::{self, Identity, SelfSignedError};
 use crate::config::{Config, TlsFiles};
+use crate::telemetry::{Reloaded, Telemetry};
 
 /// How often certificate files are read again. Mounted secrets change by a swap of links, which polling sees and a
 /// watch on the old file does not.
-const RELOAD_INTERVAL: Duration = Duration::from_secs(5);
+const RELOAD_INTERVAL: Duration = Duration::from_secs(2);
+/// A change counts when the files were read twice alike with this time between: they may just be being written.
+const SETTLING: Duration = Duration::from_millis(50);
+const SETTLING_READINGS: u32 = 20;
 /// How often the self-made certificate is renewed: well within its life.
 const RENEW_INTERVAL: Duration = Duration::from_hours(24 * 30);
 
@@ -51,24 +56,40 @@ impl ServerIdentity {
 
     /// Follows the files (or renews our own certificate) for as long as the task lives. What can't be used is
     /// reported and the certificate in use kept.
-    pub(super) async fn follow(self: Arc<Self>, config: Arc<Config>) {
+    pub(super) async fn follow(
+        self: Arc<Self>,
+        config: Arc<Config>,
+        telemetry: Arc<Telemetry>,
+        mut trigger: Trigger,
+    ) {
+        let reloads = &telemetry.metrics.reloads;
+        reloads.good(Reloaded::ServingCertificate);
         let interval = if config.tls.is_some() { RELOAD_INTERVAL } else { RENEW_INTERVAL };
         let mut seen = config.tls.as_ref().map(contents);
-        let mut ticks = tokio::time::interval(interval);
-        ticks.tick().await;
+        let mut is_good = true;
         loop {
-            ticks.tick().await;
-            let now = config.tls.as_ref().map(contents);
+            trigger.next(interval).await;
+            let now = match &config.tls {
+                Some(files) => Some(settled(files, seen.as_ref()).await),
+                None => None,
+            };
             if now.is_some() && now == seen {
+                if is_good {
+                    reloads.good(Reloaded::ServingCertificate);
+                }
                 continue;
             }
             match current(&config) {
                 Ok(key) => {
                     *self.0.write().unwrap_or_else(PoisonError::into_inner) = key;
                     tracing::info!("serving with a new certificate");
+                    reloads.taken(Reloaded::ServingCertificate);
+                    is_good = true;
                 }
                 Err(error) => {
                     tracing::error!(error = &error as &dyn std::error::Error, "kept the old certificate");
+                    reloads.failed(Reloaded::ServingCertificate);
+                    is_good = false;
                 }
             }
             seen = now;
@@ -126,6 +147,25 @@ fn read(files: &TlsFiles) -> Result<Identity, TlsError> {
     Ok((chain, key))
 }
 
-fn contents(files: &TlsFiles) -> (Option<Vec<u8>>, Option<Vec<u8>>) {
+type Contents = (Option<Vec<u8>>, Option<Vec<u8>>);
+
+/// What is in the files now, or, if that is something else than before, when it no longer changes.
+async fn settled(files: &TlsFiles, before: Option<&Contents>) -> Contents {
+    let mut last = contents(files);
+    for _ in 0..SETTLING_READINGS {
+        if before == Some(&last) {
+            break;
+        }
+        tokio::time::sleep(SETTLING).await;
+        let now = contents(files);
+        if now == last {
+            break;
+        }
+        last = now;
+    }
+    last
+}
+
+fn contents(files: &TlsFiles) -> Contents {
     (fs::read(&files.certificate).ok(), fs::read(&files.key).ok())
 }

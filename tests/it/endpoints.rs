@@ -13,16 +13,14 @@ use crate::support::accounts::{self, Account};
 use crate::support::chaos::{Chaos, Fault, Phase};
 use crate::support::gate::{Gate, Settings};
 use crate::support::report;
-use crate::support::stub::{Answer, OWN_CREDENTIAL, Reply, Stub, send_data};
+use crate::support::streams::{open_watch, still_open, watch_answer, watch_or};
+use crate::support::stub::{Answer, OWN_CREDENTIAL, Reply, Stub};
 use crate::support::wire::{Http2, Response};
-use crate::support::within;
 
 const TARGET: &str = "/api/v1/pods";
-const WATCH: &str = "/api/v1/pods?watch=true";
 const ENDPOINTS: usize = 3;
 const CLIENTS: usize = 6;
 const REQUESTS: usize = 8_000;
-const EVENT: &[u8] = b"{\"type\":\"BOOKMARK\"}\n";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_apiserver_that_refuses_connections_is_out_and_comes_back_gently() {
@@ -104,13 +102,7 @@ impl Several {
         let (mut stubs, mut chaos) = (Vec::new(), Vec::new());
         for _ in 0..ENDPOINTS {
             let stub = Stub::start(&["h2", "http/1.1"]).await;
-            stub.answer_with(|seen| {
-                if seen.target.contains("watch=true") {
-                    watch_answer()
-                } else {
-                    Reply::json(200, "{}").into()
-                }
-            });
+            stub.answer_with(|seen| watch_or(seen, Reply::json(200, "{}")));
             chaos.push(Chaos::before(stub.port).await);
             stubs.push(stub);
         }
@@ -155,7 +147,7 @@ async fn one_of_three(how: &'static str, fail: impl Fn(&Stub, &Chaos)) {
     let mut watches = Vec::new();
     let client = Http2::connect(&rig.gate.endpoint).await;
     for _ in 0..3 * ENDPOINTS {
-        watches.push(watch(&client, &rig.account).await);
+        watches.push(open_watch(&client, &rig.account).await);
     }
     let on_good_ones = rig.counts()[1..].iter().sum::<usize>();
     assert_eq!(rig.counts(), [3, 3, 3], "watches are spread");
@@ -244,36 +236,6 @@ impl Load {
         tokio::time::timeout(Duration::from_secs(40), ended).await.expect("a request hangs");
         (self.counts.requests.load(Ordering::Relaxed), self.counts.errors.load(Ordering::Relaxed))
     }
-}
-
-/// An open watch that has told its first event.
-async fn watch(client: &Http2, account: &Account) -> h2::RecvStream {
-    let authorization = account.authorization();
-    let (response, _) = client.start("GET", WATCH, &[("authorization", &authorization)], true).await.unwrap();
-    let mut body = within("the head of a watch", response).await.unwrap().into_body();
-    let event = within("an event", body.data()).await.unwrap().unwrap();
-    assert_eq!(&event[..], EVENT);
-    body
-}
-
-/// How many of the watches have not ended.
-async fn still_open(watches: Vec<h2::RecvStream>) -> usize {
-    let mut open = 0;
-    for mut watch in watches {
-        let next = std::future::poll_fn(|context| std::task::Poll::Ready(watch.poll_data(context))).await;
-        open += usize::from(next.is_pending());
-    }
-    open
-}
-
-/// One event, and then nothing until the gate leaves.
-fn watch_answer() -> Answer {
-    Answer::http2(async |mut stream| {
-        let response = http::Response::builder().status(200).body(()).unwrap();
-        let Ok(mut sender) = stream.respond.send_response(response, false) else { return };
-        send_data(&mut sender, EVENT, false).await;
-        let _ = std::future::poll_fn(|context| sender.poll_reset(context)).await;
-    })
 }
 
 fn crash() -> Answer {

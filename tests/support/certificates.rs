@@ -41,6 +41,41 @@ impl Identity {
     }
 }
 
+/// An authority that issues one certificate after the other.
+pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+/// A certificate and its key.
+pub(crate) struct Issued {
+    pub(crate) certificate_pem: String,
+    pub(crate) certificate_der: Vec<u8>,
+    pub(crate) key_pem: String,
+}
+
+impl Authority {
+    pub(crate) fn new() -> Self {
+        let mut ca = CertificateParams::new(Vec::new()).unwrap();
+        ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        Self(CertifiedIssuer::self_signed(ca, KeyPair::generate().unwrap()).unwrap())
+    }
+
+    pub(crate) fn pem(&self) -> String {
+        self.0.pem()
+    }
+
+    pub(crate) fn issue(&self, names: &[&str]) -> Issued {
+        let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+        let mut leaf = CertificateParams::new(names).unwrap();
+        leaf.insert_extended_key_usage(ExtendedKeyUsagePurpose::ServerAuth);
+        let key = KeyPair::generate().unwrap();
+        let certificate = leaf.signed_by(&key, &self.0).unwrap();
+        Issued {
+            certificate_pem: certificate.pem(),
+            certificate_der: certificate.der().to_vec(),
+            key_pem: key.serialize_pem(),
+        }
+    }
+}
+
 /// What a client needs to trust servers of the authority in `ca_pem`, speaking `alpn`.
 pub(crate) fn client(ca_pem: &[u8], alpn: &[&str]) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();

@@ -223,7 +223,8 @@ impl Gate {
         let endpoints: serde_json::Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
         let address = |name: &str| endpoints[name].as_str().unwrap().parse::<SocketAddr>().unwrap();
         self.endpoint.address = address("listen");
-        self.endpoint.ca_pem = std::fs::read_to_string(self.data_directory().join("ca.crt")).unwrap().into();
+        self.endpoint.ca_pem =
+            std::fs::read_to_string(self.data_directory().join("ca.crt")).unwrap_or_default().into();
         self.admin = address("admin");
     }
 }

@@ -15,6 +15,7 @@ pub(crate) mod live;
 pub(crate) mod message;
 pub(crate) mod report;
 pub(crate) mod rig;
+pub(crate) mod streams;
 pub(crate) mod stub;
 pub(crate) mod terminal;
 pub(crate) mod wire;

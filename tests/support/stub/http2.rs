@@ -92,6 +92,10 @@ async fn handle(
             if let Some((body, trailers)) = collect(&mut stream.body).await {
                 shared.body_arrived(&seen, body, trailers);
                 reply_with(&mut stream, &seen, &reply).await;
+                // As an apiserver does: the connection of a stranger is not to be gone on with.
+                if reply.status == 401 {
+                    stream.go_away();
+                }
             }
         }
         Answer::Considered(consider) => {
