@@ -1,6 +1,7 @@
 //! A gate before a real cluster, with the rights that `deploy/rbac.yaml` gives and no others, and kubectl as one of
 //! its users.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
@@ -158,10 +159,17 @@ impl Running {
 
     /// Waits for its end, and says whether it succeeded.
     pub(crate) fn ends_well(&mut self) -> bool {
+        self.rest();
+        self.child.wait().unwrap().success()
+    }
+
+    /// The lines up to the end of its output.
+    pub(crate) fn rest(&mut self) -> Vec<String> {
+        let mut rest = Vec::new();
         loop {
             match self.lines.recv_timeout(PATIENCE) {
-                Ok(_) => {}
-                Err(RecvTimeoutError::Disconnected) => return self.child.wait().unwrap().success(),
+                Ok(line) => rest.push(line),
+                Err(RecvTimeoutError::Disconnected) => return rest,
                 Err(RecvTimeoutError::Timeout) => panic!("the command does not end"),
             }
         }
@@ -209,6 +217,17 @@ pub(crate) fn audited(cluster: &Cluster, token_name: &str) -> Option<Vec<Value>>
     let events = lines.filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let with_token = events.filter(|event| event["impersonatedUser"]["extra"][TOKEN_EXTRA][0] == token_name);
     Some(with_token.collect())
+}
+
+/// How many of the requests with this token the apiserver has begun to answer and not ended; none for a cluster that
+/// keeps its audit log from us.
+pub(crate) fn open_upstream(cluster: &Cluster, token_name: &str) -> Option<usize> {
+    let events = audited(cluster, token_name)?;
+    let at = |stage: &str| -> HashSet<String> {
+        let events = events.iter().filter(|event| event["stage"] == stage);
+        events.map(|event| event["auditID"].as_str().unwrap().to_owned()).collect()
+    };
+    Some(at("ResponseStarted").difference(&at("ResponseComplete")).count())
 }
 
 /// How long a command may be silent while it is waited for.

@@ -11,16 +11,16 @@ use crate::real_gate::{RealGate, Running, User, audited, run_with_input, succeed
 
 /// What kubectl speaks in its streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Protocol {
+pub(crate) enum Protocol {
     WebSocket,
     Spdy,
 }
 
 /// A user with a pod, and kubectl that speaks one of the protocols.
-struct Session {
-    user: User,
+pub(crate) struct Session {
+    pub(crate) user: User,
     protocol: Protocol,
-    gate: Arc<RealGate>,
+    pub(crate) gate: Arc<RealGate>,
 }
 
 #[tokio::test]
@@ -162,7 +162,7 @@ async fn port_forward(name: &str, protocol: Protocol) {
 
 impl Session {
     /// None if the cluster has no node.
-    async fn start(name: &str, protocol: Protocol) -> Option<Self> {
+    pub(crate) async fn start(name: &str, protocol: Protocol) -> Option<Self> {
         let gate = RealGate::shared().await;
         if !require_node(gate.cluster) {
             return None;
@@ -171,7 +171,7 @@ impl Session {
         Some(Self { user, protocol, gate })
     }
 
-    fn kubectl(&self) -> Command {
+    pub(crate) fn kubectl(&self) -> Command {
         self.with_protocol(self.user.kubectl())
     }
 

@@ -1,9 +1,11 @@
 //! An open tunnel: every byte, in order, both ways, and each direction ends by itself.
 
+use serde_json::json;
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::gate::Settings;
+use crate::support::report;
 use crate::support::rig::{Account, Rig};
 use crate::support::stub::Answer;
 use crate::support::wire::Http1;
@@ -176,6 +178,39 @@ async fn when_one_side_breaks_the_other_is_closed() {
             stub.connections().get(before).is_some_and(|connection| connection.is_closed())
         })
         .await;
+}
+
+#[tokio::test]
+async fn a_stalled_tunnel_holds_little_memory() {
+    const TUNNELS: u64 = 200;
+    let rig = Rig::with(&["h2", "http/1.1"], &Settings { log_level: "info", ..Settings::default() }).await;
+    let account = rig.account("alice", &[]).await;
+    let flood = noise(1);
+    rig.stub.answer_with(move |_| {
+        let flood = flood.clone();
+        Answer::http1(async move |mut connection| {
+            connection.send(SWITCHING).await;
+            // More than all buffers on the way hold.
+            for _ in 0..16 {
+                connection.send(&flood).await;
+            }
+        })
+    });
+    let before = rig.gate.resident_kib();
+    let mut clients = Vec::new();
+    for _ in 0..TUNNELS {
+        let mut client = tunnel(&rig, &account).await;
+        within("the first bytes", client.reader.exactly(1)).await.unwrap();
+        clients.push(client);
+    }
+    let each = rig.gate.resident_kib().saturating_sub(before) / TUNNELS;
+    assert!(each <= 256, "{each} KiB each");
+    let figures = json!({
+        "command": "cargo test --test it a_stalled_tunnel_holds_little_memory",
+        "tunnels whose client does not read": TUNNELS,
+        "KiB of resident memory each": each,
+    });
+    report::write("tunnel-memory", &figures);
 }
 
 async fn tunnel(rig: &Rig, account: &Account) -> Http1 {

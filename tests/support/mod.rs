@@ -18,6 +18,7 @@ pub(crate) mod rig;
 pub(crate) mod streams;
 pub(crate) mod stub;
 pub(crate) mod terminal;
+pub(crate) mod tunnel;
 pub(crate) mod wire;
 
 use std::time::Duration;

@@ -134,6 +134,12 @@ impl Cluster {
         bare(if beside.exists() { &beside } else { Path::new("helm") }, &self.facts.home)
     }
 
+    /// The informer of client-go that was built with `kubectl`, without arguments.
+    pub(crate) fn informer(&self) -> Option<Command> {
+        let beside = self.facts.kubectl.with_file_name("informer");
+        beside.exists().then(|| bare(&beside, &self.facts.home))
+    }
+
     /// The apiserver's URL.
     pub(crate) fn server(&self) -> &str {
         &self.facts.server
