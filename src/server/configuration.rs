@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::clusters::cut;
 use super::reload::Trigger;
+use crate::authn::Records;
 use crate::clock;
 use crate::cluster::{ClusterRecord, Registry};
 use crate::config::{ConfigErrors, Resolution};
@@ -29,7 +31,7 @@ impl Configuration {
     }
 
     /// For as long as the task lives.
-    pub(super) async fn follow(mut self, clusters: Registry, mut trigger: Trigger) {
+    pub(super) async fn follow(mut self, clusters: Registry, records: Records, mut trigger: Trigger) {
         let telemetry = Arc::clone(&self.telemetry);
         let reloads = &telemetry.metrics.reloads;
         reloads.good(Reloaded::Configuration);
@@ -40,7 +42,8 @@ impl Configuration {
             if now.differences(&current).is_empty() {
                 reloads.good(Reloaded::Configuration);
             } else {
-                self.apply(&now, &clusters);
+                self.apply(&now);
+                Self::take_over_clusters(&now, &clusters, &records).await;
                 reloads.taken(Reloaded::Configuration);
             }
             current = now;
@@ -65,7 +68,18 @@ impl Configuration {
         None
     }
 
-    fn apply(&self, now: &Resolution, clusters: &Registry) {
+    async fn take_over_clusters(now: &Resolution, clusters: &Registry, records: &Records) {
+        let configured = now.config.clusters.iter().map(|cluster| {
+            let known = clusters.member(&cluster.id).map(|member| member.record.created_at);
+            ClusterRecord::configured(cluster, known.unwrap_or_else(clock::now))
+        });
+        // The registry first: a stream that is entered after a cut below is refused by what is there then.
+        for change in clusters.replace_configured(configured.collect()) {
+            cut(records, change).await;
+        }
+    }
+
+    fn apply(&self, now: &Resolution) {
         let is_live = |key: &&str| LIVE.contains(key);
         let changed = now.differences(&self.started);
         if let Err(error) = set_log_level(&now.config.log.level) {
@@ -74,11 +88,6 @@ impl Configuration {
                 "the level of the log can't be changed"
             );
         }
-        let records = now.config.clusters.iter().map(|cluster| {
-            let known = clusters.member(&cluster.id).map(|member| member.record.created_at);
-            ClusterRecord::configured(cluster, known.unwrap_or_else(clock::now))
-        });
-        clusters.replace_configured(records.collect());
         let waiting: Vec<&str> = changed.into_iter().filter(|key| !is_live(key)).collect();
         self.telemetry.metrics.reloads.set_needs_restart(!waiting.is_empty());
         if waiting.is_empty() {

@@ -138,7 +138,7 @@ fn run(
     let server_config = tls::server_config(Arc::clone(&identity))?;
     control.spawn(identity.follow(Arc::clone(config), Arc::clone(telemetry), trigger.clone()));
     control.spawn(reload::read_clusters_again(clusters.clone(), trigger.clone()));
-    control.spawn(configuration.follow(clusters.clone(), trigger));
+    control.spawn(configuration.follow(clusters.clone(), records.clone(), trigger));
 
     let (listeners, admin) = control.block_on(endpoints::bind(config))?;
     let endpoints = Endpoints::of(&listeners, &admin)?;
