@@ -135,7 +135,11 @@ impl House {
         headers.insert(AUTHORIZATION, HeaderValue::from_str(&format!("Bearer {bearer}")).unwrap());
         let origin = Origin { address: Ipv4Addr::LOCALHOST.into(), user_agent: None };
         self.authenticator
-            .authenticate(Presented::from_headers(&headers).unwrap(), origin, Place::Api)
+            .authenticate(
+                Presented::from_headers(&headers).unwrap().into_token().unwrap(),
+                origin,
+                Place::Api,
+            )
             .await
             .is_ok()
     }

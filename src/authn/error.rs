@@ -2,6 +2,7 @@
 
 use http::StatusCode;
 
+use super::AccountError;
 use crate::store::StoreError;
 use crate::telemetry::AuthenticationResult;
 
@@ -57,6 +58,9 @@ pub enum AuthnError {
     /// We can't tell: what our store holds of this token or user is damaged.
     #[error("stored record is damaged")]
     Corrupt(#[source] StoreError),
+    /// A service account's token gets nobody in.
+    #[error(transparent)]
+    ServiceAccount(#[from] AccountError),
 }
 
 impl AuthnError {
@@ -78,6 +82,7 @@ impl AuthnError {
             Self::Ambiguous => StatusCode::BAD_REQUEST,
             Self::Busy | Self::StoreUnreachable(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Corrupt(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::ServiceAccount(error) => error.status(),
         }
     }
 
@@ -98,6 +103,7 @@ impl AuthnError {
             Self::WrongCluster | Self::ClusterAlone => AuthenticationResult::WrongCluster,
             Self::Busy => AuthenticationResult::Busy,
             Self::StoreUnreachable(_) | Self::Corrupt(_) => AuthenticationResult::StoreError,
+            Self::ServiceAccount(error) => error.result(),
         }
     }
 }

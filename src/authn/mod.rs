@@ -10,6 +10,7 @@ mod keys;
 mod presented;
 mod proof;
 mod records;
+mod service_accounts;
 mod standing;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -21,9 +22,10 @@ use std::sync::Arc;
 
 pub use cached::{CachedToken, CachedUser};
 pub use error::AuthnError;
-pub use presented::{BEARER_PROTOCOL_PREFIX, Presented};
+pub use presented::{BEARER_PROTOCOL_PREFIX, Presented, PresentedToken};
 pub use proof::{Authenticated, MetricsReader, Scope};
 pub use records::Records;
+pub use service_accounts::{AccountError, Jwt, Refusal, ServiceAccount, ServiceAccounts};
 pub use usage::{Origin, UsageBook};
 
 use crate::clock::{self, UnixMillis};
@@ -73,7 +75,7 @@ impl Authenticator {
     /// what it is good for, and notes the use. The answer to a wrong key is held back if there were too many.
     pub async fn authenticate(
         &self,
-        presented: Presented,
+        presented: PresentedToken,
         origin: Origin<'_>,
         place: Place<'_>,
     ) -> Result<Scope, AuthnError> {

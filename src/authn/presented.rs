@@ -1,12 +1,14 @@
 //! The credential a request presents, taken from its headers: exactly one, or none that counts. A cookie is one only
-//! where the caller looks for it ([`Presented::from_cookies`]), which is never on the way to a cluster.
+//! where the caller looks for it ([`Presented::from_cookies`]), which is never on the way to a cluster. A bearer of ours
+//! has a colon, which no JWT has: no text could be both.
 
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use http::header::{AUTHORIZATION, HeaderMap, HeaderValue, SEC_WEBSOCKET_PROTOCOL};
+use zeroize::Zeroizing;
 
-use super::AuthnError;
+use super::{AccountError, AuthnError, Jwt};
 use crate::secret::Secret;
 use crate::token::{Bearer, TokenName};
 
@@ -16,7 +18,16 @@ pub const BEARER_PROTOCOL_PREFIX: &str = "base64url.bearer.authorization.k8s.io.
 
 /// A well-formed credential. Nothing is known yet about whether it is good.
 #[derive(Debug)]
-pub struct Presented(Bearer);
+pub enum Presented {
+    /// A token of ours.
+    Token(PresentedToken),
+    /// The token of a service account.
+    ServiceAccount(Jwt),
+}
+
+/// A token of ours that may be good.
+#[derive(Debug)]
+pub struct PresentedToken(Bearer);
 
 impl Presented {
     /// Reads the one credential of a request.
@@ -32,7 +43,7 @@ impl Presented {
         }
         match (header, subprotocol) {
             (Some(value), _) => from_authorization(value),
-            (None, Some(encoded)) => from_base64(encoded),
+            (None, Some(encoded)) => from_text(&from_base64(encoded)?),
             (None, None) => Err(AuthnError::NoCredential),
         }
     }
@@ -44,13 +55,26 @@ impl Presented {
     pub fn from_cookies(cookies: &[Secret]) -> Result<Self, AuthnError> {
         match cookies {
             [] => Err(AuthnError::NoCredential),
-            [cookie] => from_text(cookie.expose()),
+            [cookie] => own(cookie.expose()),
             // Another host of the same domain may have planted one of them.
             [..] => Err(AuthnError::Ambiguous),
         }
     }
 
-    /// The name of the token it claims to be: for the log, which has to say what was refused.
+    /// The token of ours, where no other credential counts.
+    ///
+    /// # Errors
+    /// For the token of a service account, which only its cluster can vouch for.
+    pub fn into_token(self) -> Result<PresentedToken, AuthnError> {
+        match self {
+            Self::Token(token) => Ok(token),
+            Self::ServiceAccount(_) => Err(AccountError::Elsewhere.into()),
+        }
+    }
+}
+
+impl PresentedToken {
+    /// The name it claims: for the log, which has to say what was refused.
     pub fn name(&self) -> &TokenName {
         &self.0.name
     }
@@ -68,21 +92,26 @@ fn from_authorization(value: &HeaderValue) -> Result<Presented, AuthnError> {
     if scheme.eq_ignore_ascii_case("bearer") {
         from_text(credential)
     } else if scheme.eq_ignore_ascii_case("basic") {
-        from_base64(credential)
+        own(&from_base64(credential)?)
     } else {
         Err(AuthnError::Malformed)
     }
 }
 
-fn from_base64(encoded: &str) -> Result<Presented, AuthnError> {
+fn from_base64(encoded: &str) -> Result<Zeroizing<String>, AuthnError> {
     let padding = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
     let alphabet = if encoded.contains(['-', '_']) { alphabet::URL_SAFE } else { alphabet::STANDARD };
     let bytes = GeneralPurpose::new(&alphabet, padding).decode(encoded).map_err(|_| AuthnError::Malformed)?;
-    from_text(std::str::from_utf8(&bytes).map_err(|_| AuthnError::Malformed)?)
+    String::from_utf8(bytes).map(Zeroizing::new).map_err(|_| AuthnError::Malformed)
 }
 
 fn from_text(text: &str) -> Result<Presented, AuthnError> {
-    Bearer::try_from(text).map(Presented).map_err(|_| AuthnError::Malformed)
+    Jwt::parse(text).map_or_else(|| own(text), |jwt| Ok(Presented::ServiceAccount(jwt)))
+}
+
+fn own(text: &str) -> Result<Presented, AuthnError> {
+    let bearer = Bearer::try_from(text).map_err(|_| AuthnError::Malformed)?;
+    Ok(Presented::Token(PresentedToken(bearer)))
 }
 
 /// The encoded bearer among the WebSocket subprotocols. As in the apiserver there may be one, and it needs company: a
@@ -109,6 +138,8 @@ mod tests {
 
     use super::*;
 
+    const JWT: &str = "eyJhbGciOiJSUzI1NiJ9.e30.c2ln";
+
     fn bearer_text() -> String {
         format!("token-bcdfg:{}", "b".repeat(54))
     }
@@ -118,8 +149,10 @@ mod tests {
         for (name, value) in lines {
             headers.append(name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
         }
-        Presented::from_headers(&headers)
-            .map(|presented| presented.into_bearer().expose().expose().to_owned())
+        Ok(match Presented::from_headers(&headers)? {
+            Presented::Token(token) => token.into_bearer().expose().expose().to_owned(),
+            Presented::ServiceAccount(_) => "a service account".to_owned(),
+        })
     }
 
     #[test]
@@ -134,6 +167,16 @@ mod tests {
         ] {
             assert_eq!(present(&[(name, &value)]).unwrap(), text, "{value}");
         }
+    }
+
+    #[test]
+    fn a_jwt_is_taken_as_a_service_account_s_where_clients_put_a_bearer() {
+        let protocol = format!("x, {BEARER_PROTOCOL_PREFIX}{}", URL_SAFE_NO_PAD.encode(JWT));
+        for (name, value) in [(AUTHORIZATION, format!("Bearer {JWT}")), (SEC_WEBSOCKET_PROTOCOL, protocol)] {
+            assert_eq!(present(&[(name, &value)]).unwrap(), "a service account", "{value}");
+        }
+        let basic = format!("Basic {}", STANDARD.encode(JWT));
+        assert!(matches!(present(&[(AUTHORIZATION, &basic)]), Err(AuthnError::Malformed)));
     }
 
     #[test]
@@ -163,7 +206,11 @@ mod tests {
     #[test]
     fn a_cookie_is_a_credential_only_where_it_is_looked_for_and_only_alone() {
         let cookie = || Secret::new(bearer_text());
-        assert_eq!(Presented::from_cookies(&[cookie()]).unwrap().name().as_str(), "token-bcdfg");
+        assert_eq!(
+            Presented::from_cookies(&[cookie()]).unwrap().into_token().unwrap().name().as_str(),
+            "token-bcdfg"
+        );
+        assert!(matches!(Presented::from_cookies(&[Secret::new(JWT)]), Err(AuthnError::Malformed)));
         assert!(matches!(Presented::from_cookies(&[]), Err(AuthnError::NoCredential)));
         assert!(matches!(Presented::from_cookies(&[cookie(), cookie()]), Err(AuthnError::Ambiguous)));
         assert!(matches!(Presented::from_cookies(&[Secret::new("x")]), Err(AuthnError::Malformed)));

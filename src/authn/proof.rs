@@ -52,6 +52,13 @@ impl Scope {
     }
 }
 
+impl MetricsReader {
+    /// The user the token belongs to.
+    pub fn user(&self) -> &CachedUser {
+        &self.user
+    }
+}
+
 impl Authenticated {
     /// The user the token belongs to.
     pub fn user(&self) -> &Arc<CachedUser> {

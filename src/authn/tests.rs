@@ -60,7 +60,7 @@ impl Gate {
         let agent = HeaderValue::from_static("test/1");
         let origin = Origin { address: Ipv4Addr::new(192, 0, 2, 7).into(), user_agent: Some(&agent) };
         let presented = Presented::from_headers(&headers)?;
-        self.authenticator.authenticate(presented, origin, Place::Api).await.map(|_| ())
+        self.authenticator.authenticate(presented.into_token()?, origin, Place::Api).await.map(|_| ())
     }
 
     /// Writes the uses down, as at the end of the program.

@@ -26,6 +26,7 @@ use zeroize::Zeroizing;
 
 use super::endpoint::Endpoint;
 use super::published::Published;
+use crate::kube::reviews::{self, Right};
 use crate::kube::{self, Attributes, ReviewedToken, Subject};
 use crate::secret::Secret;
 
@@ -39,6 +40,7 @@ const MAX_IDLE: usize = 8;
 const TOKEN_REVIEWS: &str = "/apis/authentication.k8s.io/v1/tokenreviews";
 const SELF_SUBJECT_REVIEWS: &str = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
 const SELF_ACCESS_REVIEWS: &str = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+const SELF_REVIEWS: &str = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
 const SUBJECT_ACCESS_REVIEWS: &str = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
 
 /// Why there is no answer. Nothing of it says anything about whom the question is about.
@@ -130,6 +132,13 @@ impl Asker {
         let question = serde_json::to_vec(&kube::reviews::self_subject_review());
         let review: SelfSubjectReview = self.ask(SELF_SUBJECT_REVIEWS, question).await?;
         kube::reviews::reviewed_username(&review).map(str::to_owned).ok_or(AskError::Garbage)
+    }
+
+    /// Whether we have the right ourselves.
+    pub(super) async fn may(self: &Arc<Self>, right: &Right) -> Result<bool, AskError> {
+        let question = serde_json::to_vec(&reviews::self_subject_access_review(right));
+        let review = self.ask(SELF_REVIEWS, question).await?;
+        Ok(reviews::is_allowed(&review))
     }
 
     async fn ask<A: DeserializeOwned + Send + 'static>(

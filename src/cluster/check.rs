@@ -1,5 +1,6 @@
 //! Whether a cluster can be used: the apiserver answers, accepts our credential, and lets us do what every request needs.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderValue, StatusCode};
@@ -7,9 +8,11 @@ use kube::api::PostParams;
 use kube::{Api, Client, Config};
 use tokio::time::timeout;
 
+use super::ask::{AskError, Asker};
 use super::error::ClusterError;
 use super::refresh::blocking;
 use super::trouble::why_unanswered;
+use crate::config::ServiceAccountMode;
 use crate::kube::reviews::{self, Right};
 
 /// For all questions together.
@@ -27,6 +30,26 @@ const NEEDED: [Right; 4] = [
     impersonate("authentication.k8s.io", "userextras", "portcullis.dev/token-name"),
 ];
 
+/// What we must be allowed besides, to take a service account's token.
+const NEEDED_TO_REVIEW: Right = Right {
+    verb: "create",
+    api_group: "authentication.k8s.io",
+    resource: "tokenreviews",
+    subresource: "",
+    name: "",
+};
+
+/// What we must be allowed besides, to run a request as a service account: the account itself, and the extras that the
+/// apiserver tells of the token and of the pod it was given to.
+const NEEDED_TO_RUN_AS_ACCOUNTS: [Right; 6] = [
+    impersonate("", "serviceaccounts", ""),
+    impersonate("authentication.k8s.io", "userextras", "authentication.kubernetes.io/credential-id"),
+    impersonate("authentication.k8s.io", "userextras", "authentication.kubernetes.io/node-name"),
+    impersonate("authentication.k8s.io", "userextras", "authentication.kubernetes.io/node-uid"),
+    impersonate("authentication.k8s.io", "userextras", "authentication.kubernetes.io/pod-name"),
+    impersonate("authentication.k8s.io", "userextras", "authentication.kubernetes.io/pod-uid"),
+];
+
 const fn impersonate(api_group: &'static str, resource: &'static str, subresource: &'static str) -> Right {
     Right { verb: "impersonate", api_group, resource, subresource, name: "" }
 }
@@ -37,6 +60,34 @@ pub(super) async fn check(config: Config, authorization: Option<&HeaderValue>) -
     timeout(LIMIT, ask(config))
         .await
         .unwrap_or_else(|_| Err(ClusterError::Unreachable(format!("no answer within {LIMIT:?}"))))
+}
+
+/// Whether the tokens of service accounts can be served as `mode` says.
+pub(super) async fn check_service_accounts(
+    asker: &Arc<Asker>,
+    mode: ServiceAccountMode,
+) -> Result<(), ClusterError> {
+    let to_run: &[Right] = match mode {
+        ServiceAccountMode::Deny => return Ok(()),
+        ServiceAccountMode::Passthrough => &[],
+        ServiceAccountMode::Impersonate => &NEEDED_TO_RUN_AS_ACCOUNTS,
+    };
+    let asking = async {
+        for right in to_run.iter().chain([&NEEDED_TO_REVIEW]) {
+            if !asker.may(right).await.map_err(|error| explain_unanswered(&error))? {
+                return Err(ClusterError::Forbidden(right.to_string()));
+            }
+        }
+        Ok(())
+    };
+    timeout(LIMIT, asking).await.unwrap_or_else(|_| Err(explain_unanswered(&AskError::TimedOut)))
+}
+
+fn explain_unanswered(error: &AskError) -> ClusterError {
+    match error {
+        AskError::CredentialRefused => ClusterError::CredentialRefused,
+        other => ClusterError::Unreachable(chain(other)),
+    }
 }
 
 /// The credential that requests carry is what is to be checked; and asking for it must not run the plugin once more.

@@ -20,6 +20,7 @@ mod source;
 mod trouble;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::{HeaderValue, Uri};
@@ -54,11 +55,16 @@ use source::{Snapshot, Source};
 /// The longest that a start waits for the credential.
 const LOAD_LIMIT: Duration = Duration::from_mins(1);
 
+/// How many were loaded.
+static LOADINGS: AtomicU64 = AtomicU64::new(0);
+
 /// One cluster. Dropping it ends its refreshing.
 pub struct Cluster {
     id: Arc<str>,
     published: Arc<Published>,
     asker: Arc<Asker>,
+    loading: u64,
+    has_shown_certificate: AtomicBool,
     _tasks: JoinSet<()>,
 }
 
@@ -113,7 +119,9 @@ impl Cluster {
                 tasks.spawn(probe::watch(Arc::clone(endpoint), Arc::clone(&published)));
             }
             let asker = Asker::new(Arc::clone(&published));
-            Ok(Arc::new(Self { id, published, asker, _tasks: tasks }))
+            let has_shown_certificate = AtomicBool::new(false);
+            let loading = LOADINGS.fetch_add(1, Ordering::Relaxed);
+            Ok(Arc::new(Self { id, published, asker, loading, has_shown_certificate, _tasks: tasks }))
         });
         loaded.await.unwrap_or(Err(ClusterError::CredentialTimeout(LOAD_LIMIT)))
     }
@@ -123,20 +131,39 @@ impl Cluster {
         &self.id
     }
 
-    /// What new connections are made with.
+    /// The number of this loading: another one of the same id may be at another place.
+    pub fn loading(&self) -> u64 {
+        self.loading
+    }
+
+    /// What new connections are made with. Every one that carries requests is made with what this gives, so that a client
+    /// certificate that is shown is known of.
     pub fn way(&self) -> Way {
         // First, so that a change in between is seen as one by the next who asks.
         let generation = self.generation();
-        self.published.read(|current| Way {
+        let way = self.published.read(|current| Way {
             generation,
             endpoints: Arc::clone(&current.endpoints),
             tls: Arc::clone(&current.tls),
-        })
+        });
+        if way.tls.client_auth_cert_resolver.has_certs() {
+            self.has_shown_certificate.store(true, Ordering::Relaxed);
+        }
+        way
     }
 
     /// Changes when [`way`](Self::way) does.
     pub fn generation(&self) -> u64 {
         self.published.generation()
+    }
+
+    /// Whether there is, or may still be, a connection on which the apiserver takes every request for ours: it looks at a
+    /// client certificate before any token. Once there was one this stays so, as connections outlive a change of the
+    /// credential.
+    pub fn has_shown_certificate(&self) -> bool {
+        // Notes it if the credential is one now.
+        drop(self.way());
+        self.has_shown_certificate.load(Ordering::Relaxed)
     }
 
     /// Our own credential, marked sensitive; none with a client certificate.
@@ -202,6 +229,16 @@ impl Cluster {
     /// [`AskError`] says why there is no answer.
     pub async fn own_name(&self) -> Result<String, AskError> {
         self.asker.own_name().await
+    }
+
+    /// Whether the tokens of its service accounts can be served as `mode` says.
+    pub async fn check_service_accounts(&self, mode: ServiceAccountMode) -> Result<(), ClusterError> {
+        if mode == ServiceAccountMode::Passthrough && self.has_shown_certificate() {
+            return Err(ClusterError::Unsupported(
+                "a client certificate, with which tokens of service accounts can't be passed through",
+            ));
+        }
+        check::check_service_accounts(&self.asker, mode).await
     }
 
     /// Where its apiservers are.

@@ -11,6 +11,7 @@ mod file;
 mod key;
 mod limits;
 mod resolution;
+mod review_keys;
 mod settings;
 mod source;
 mod table;
@@ -26,6 +27,7 @@ pub use clusters::{ClusterRules, ConfiguredCluster, CredentialFiles, ServiceAcco
 pub use error::{ConfigError, ConfigErrors};
 pub use key::{DefaultValue, Given, Key, Kind};
 pub use resolution::{Resolution, Value};
+pub use review_keys::Reviews;
 pub use source::{ConfigFile, Host, Origin, Sources};
 pub use table::KEYS;
 pub use value::{Expected, duration};
@@ -67,6 +69,8 @@ pub struct Config {
     pub cluster_key_file: PathBuf,
     /// The directory below which clusters that are added may name files; `None`: they may name none.
     pub cluster_files_dir: Option<PathBuf>,
+    /// How the tokens of service accounts are reviewed.
+    pub reviews: Reviews,
     /// Exactly these user and group names that begin with `system:` may be given to users.
     pub allowed_system_identities: Vec<String>,
     /// Threads that serve clients.
@@ -210,6 +214,7 @@ impl Config {
             clusters: Vec::new(),
             cluster_key_file: PathBuf::new(),
             cluster_files_dir: None,
+            reviews: Reviews::default(),
             allowed_system_identities: Vec::new(),
             workers: 1,
             limits: Limits::default(),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::cluster_keys;
 use super::key::{DefaultValue, Key, Kind};
 use super::limits::LIMITS;
+use super::review_keys;
 use super::source::Host;
 use super::value::{
     address, boolean, choice, count_usize, log_format, origin, path, server_names, system_identities,
@@ -117,6 +118,9 @@ const GENERAL: &[Key] = &[
     cluster_keys::SERVICE_ACCOUNTS,
     cluster_keys::ALLOWED_USERS,
     cluster_keys::ALLOWED_GROUPS,
+    review_keys::AUDIENCES,
+    review_keys::PER_SECOND,
+    review_keys::AT_ONCE,
     Key {
         path: "users.allowedSystemIdentities",
         environment: "PORTCULLIS_USERS_ALLOWED_SYSTEM_IDENTITIES",

@@ -149,6 +149,16 @@ pub(super) fn server_names(given: &Given) -> Result<Vec<String>, Expected> {
     Ok(names)
 }
 
+/// Audiences of tokens.
+pub(super) fn audiences(given: &Given) -> Result<Vec<String>, Expected> {
+    let audiences = many(given);
+    let is_wrong = |audience: &String| audience.trim().is_empty() || audience.chars().any(char::is_control);
+    if audiences.iter().any(is_wrong) {
+        return Err(Expected("a list of audiences, not empty and without control characters".into()));
+    }
+    Ok(audiences)
+}
+
 /// Exact names that begin with `system:`.
 pub(super) fn system_identities(given: &Given) -> Result<Vec<String>, Expected> {
     let names = many(given);

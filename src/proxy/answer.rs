@@ -8,7 +8,7 @@ use http_body::Body;
 
 use super::ProxyError;
 use crate::kube::RequestInfo;
-use crate::upstream::{Answerer, ResponseBody, Upstream, sanitize_response};
+use crate::upstream::{Answerer, ResponseBody, Upstream, UpstreamRequest, sanitize_response};
 
 /// How kube-apiserver words it that the caller's rights do not cover an impersonation header: with `impersonate` as the
 /// verb, or with one of constrained impersonation, such as `impersonate-on:user-info:list`.
@@ -25,20 +25,35 @@ pub(super) fn answerer(info: &RequestInfo<'_>) -> Answerer {
     if &*info.subresource == "proxy" { Answerer::Application } else { Answerer::Apiserver }
 }
 
+/// Whose credential the cluster was shown.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shown {
+    Ours,
+    /// One that was passed through: what the cluster says of it is for the client.
+    Clients,
+}
+
+impl Shown {
+    pub(super) fn by(request: &UpstreamRequest) -> Self {
+        if request.shows_our_credential() { Self::Ours } else { Self::Clients }
+    }
+}
+
 /// Tells a refusal of our own credential or rights from an answer to the client. The client's credential was good: it
 /// must not read of ours, and not be told that its own is bad.
 pub(super) async fn examine(
     mut response: Response<ResponseBody>,
     upstream: &Upstream,
     info: &RequestInfo<'_>,
+    shown: Shown,
 ) -> Result<Answer, ProxyError> {
-    let applications = answerer(info) == Answerer::Application;
+    let is_about_us = shown == Shown::Ours && answerer(info) == Answerer::Apiserver;
     let mut ahead = None;
-    if response.status() == StatusCode::UNAUTHORIZED && !applications {
+    if response.status() == StatusCode::UNAUTHORIZED && is_about_us {
         upstream.cluster().credential_refused();
         return Err(ProxyError::CredentialRefused);
     }
-    if response.status() == StatusCode::FORBIDDEN && !applications {
+    if response.status() == StatusCode::FORBIDDEN && is_about_us {
         ahead = first_data(response.body_mut()).await;
         if ahead.as_ref().is_some_and(|data| contains(data, CANNOT_IMPERSONATE)) {
             return Err(ProxyError::ImpersonationRefused);

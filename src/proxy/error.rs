@@ -10,7 +10,7 @@ use http::{Method, Response, StatusCode};
 
 use super::admission::Full;
 use super::body::GateBody;
-use crate::authn::AuthnError;
+use crate::authn::{AccountError, AuthnError};
 use crate::authz::ImpersonationError;
 use crate::cluster::ClusterId;
 use crate::identity::Username;
@@ -222,6 +222,7 @@ fn authentication(error: &AuthnError) -> Answer {
         AuthnError::Busy => "too many tokens with slow hashes are being checked",
         AuthnError::StoreUnreachable(_) => "the token store is unreachable",
         AuthnError::Corrupt(_) => "the stored token or user is damaged",
+        AuthnError::ServiceAccount(error) => service_account(error),
         AuthnError::NoCredential
         | AuthnError::Malformed
         | AuthnError::Unknown
@@ -237,6 +238,18 @@ fn authentication(error: &AuthnError) -> Answer {
     let retry = code == StatusCode::SERVICE_UNAVAILABLE;
     let close = matches!(error, AuthnError::TooManyFailures);
     Answer { code, message, reason: error.result().as_str(), retry, close }
+}
+
+/// Whoever has the token of a service account that is not served here learns that this is so: it says nothing about the
+/// token, and nobody would find out otherwise.
+fn service_account(error: &AccountError) -> &'static str {
+    match error {
+        AccountError::Denied => "tokens of service accounts are not accepted for this cluster",
+        AccountError::Elsewhere | AccountError::Refused(_) => "Unauthorized",
+        AccountError::Unanswered(_) => "the cluster does not say whose the token is",
+        AccountError::Busy => "too many tokens of service accounts are being reviewed",
+        AccountError::Certificate => "tokens of service accounts can't be passed through to this cluster",
+    }
 }
 
 fn header(error: &HeaderError) -> Answer {
@@ -280,6 +293,9 @@ fn upstream(error: &UpstreamError) -> Answer {
             ours("the cluster could not be verified", "upstream_tls")
         }
         UpstreamError::Unprocessed(_) => ours("the cluster did not take the request", "upstream_unprocessed"),
+        UpstreamError::Certificate => {
+            ours("tokens of service accounts can't be passed through to this cluster", "upstream_certificate")
+        }
         // It may have been processed: whether to try again is for the client to judge, so no Retry-After.
         UpstreamError::Http(_) => client(502, "the exchange with the cluster failed", "upstream_failed"),
     }

@@ -3,6 +3,7 @@
 mod admission;
 mod answer;
 mod body;
+mod caller;
 mod client;
 mod error;
 mod impersonation;
@@ -36,14 +37,15 @@ use message::check;
 pub use message::check_form;
 pub use route::Clusters;
 
-use crate::authn::{Authenticator, MetricsReader, Place, Presented, Scope};
-use crate::authz::{self, Impersonation};
+use crate::authn::{Authenticator, MetricsReader, ServiceAccounts};
+use crate::authz::Impersonation;
 use crate::config::Limits;
 use crate::kube::RequestInfo;
 use crate::streams::{Guard, StreamKind};
 use crate::telemetry::{EXPOSITION_TYPE, RequestRecord, Telemetry};
 use crate::upstream::{Class, RequestBody, Upgrade, UpstreamRequest, sanitize};
-use answer::Answer;
+use answer::{Answer, Shown};
+use caller::Leave;
 use route::{Destination, Route};
 use stream::{Enrolment, Framing, LiveBody, unless_cut};
 use tunnel::{Tunnel, UpgradeAnswer};
@@ -54,6 +56,8 @@ pub struct Gate {
     pub authenticator: Arc<Authenticator>,
     /// Shared by all workers.
     pub impersonation: Arc<Impersonation>,
+    /// Shared by all workers.
+    pub service_accounts: ServiceAccounts,
     /// This worker's own connections.
     pub clusters: Clusters,
     /// The places for requests. Shared by all workers.
@@ -110,15 +114,16 @@ async fn forward(
     }
 
     let entered = let_in(gate, client, &parts, destination.as_ref(), info.as_ref(), record);
-    let authenticated = match entered.await? {
-        Scope::User(authenticated) => authenticated,
-        Scope::Metrics(reader) => return metrics(&parts, &reader),
+    let caller = match entered.await? {
+        Leave::Cluster(caller) => caller,
+        Leave::Metrics(reader) => return metrics(&parts, &reader),
     };
     let (destination, info) = destination.zip(info).ok_or(ProxyError::UnknownCluster)?;
     let (headers, asked) = sanitize(&parts.headers, parts.version)?;
-    let mut permit = authz::permit(&authenticated);
+    let mut permit = caller.permit();
     let reached = gate.clusters.reach(&destination, &permit).await?;
     let route = reached.route(&destination);
+    caller.check_cluster(route.upstream.cluster())?;
     if let Some(asked) = asked {
         let cluster = route.upstream.cluster();
         permit = Box::pin(impersonation::permit(gate, permit, &asked, cluster, record)).await?;
@@ -137,7 +142,7 @@ async fn forward(
     );
     let enrolment = Enrolment {
         authenticator: Arc::clone(&gate.authenticator),
-        authenticated,
+        caller,
         client: Arc::clone(client),
         cluster: Arc::clone(route.cluster),
         claim: gate.clusters.claim(&reached),
@@ -151,7 +156,7 @@ async fn forward(
         None => exchange(enrolment, &route, request, &info).await?,
     };
     if let Forwarded::Answer(answer, enrolment, _) = &mut forwarded {
-        warning::add(answer.response.headers_mut(), &enrolment.authenticated.token().record, client);
+        enrolment.caller.warn(answer.response.headers_mut(), client);
     }
     Ok(forwarded)
 }
@@ -164,36 +169,19 @@ async fn let_in(
     destination: Option<&Destination<'_>>,
     info: Option<&RequestInfo<'_>>,
     record: &mut RequestRecord,
-) -> Result<Scope, ProxyError> {
-    let scope = authenticate(gate, client, parts, destination, record).await?;
+) -> Result<Leave, ProxyError> {
+    let leave = caller::authenticate(gate, client, parts, destination, record).await?;
     let lasts = info.is_some_and(RequestInfo::is_long_running) || parts.headers.contains_key(UPGRADE);
     // A stream of hours would keep the connection that is to end.
     if parts.version == Version::HTTP_2 && !lasts && gate.lottery.draw() {
         gate.telemetry.metrics.load.count_goaway();
         client.go_away.notify_one();
     }
-    if gate.admit(&scope.user().name, lasts, record).await? {
+    if gate.admit(leave.username(), lasts, record).await? {
         // While it waited its token may have been revoked.
-        return authenticate(gate, client, parts, destination, record).await;
+        return caller::authenticate(gate, client, parts, destination, record).await;
     }
-    Ok(scope)
-}
-
-/// By whose leave the request is, and for what that is good.
-async fn authenticate(
-    gate: &Gate,
-    client: &Client,
-    parts: &Parts,
-    destination: Option<&Destination<'_>>,
-    record: &mut RequestRecord,
-) -> Result<Scope, ProxyError> {
-    let presented = Presented::from_headers(&parts.headers).inspect_err(|error| gate.count(error))?;
-    record.set_token(presented.name());
-    let origin = client.origin(&parts.headers);
-    let place = Place::Cluster(destination.map(|destination| &destination.member().record.id));
-    let scope = gate.authenticator.authenticate(presented, origin, place).await?;
-    record.set_user(&scope.user().name);
-    Ok(scope)
+    Ok(leave)
 }
 
 /// What a token that is good for our metrics alone is answered.
@@ -211,11 +199,12 @@ async fn exchange(
     info: &RequestInfo<'_>,
 ) -> Result<Forwarded, ProxyError> {
     let is_long = info.is_long_running();
+    let shown = Shown::by(&request);
     // Pinned here, once: each function it is handed to would have a copy of its place otherwise.
     let mut answer = pin!(async {
         let class = if is_long { Class::Long } else { Class::Short };
         let response = route.upstream.send(request, class, answer::answerer(info)).await?;
-        answer::examine(response, route.upstream, info).await
+        answer::examine(response, route.upstream, info, shown).await
     });
     let (answer, stream) = if is_long {
         let mut stream = Box::pin(enrolment.enter()).await?;
@@ -240,12 +229,13 @@ async fn open_tunnel(
         return Err(ProxyError::Ambiguous("an upgrade with a body"));
     }
     let mut stream = enrolment.enter().await?;
+    let shown = Shown::by(&request);
     let (answerer, limit) = (answer::answerer(info), gate.limits.upgrade_timeout);
     let mut opened = pin!(tunnel::open(route.upstream, request, answerer, upgrade, client, limit));
     match unless_cut(&mut stream, opened.as_mut()).await? {
         UpgradeAnswer::Tunnel(tunnel) => Ok(Forwarded::Tunnel(tunnel, stream)),
         UpgradeAnswer::Refused(response) => {
-            let answer = answer::examine(response, route.upstream, info).await?;
+            let answer = answer::examine(response, route.upstream, info, shown).await?;
             Ok(Forwarded::Answer(answer, enrolment, None))
         }
     }

@@ -191,6 +191,18 @@ impl Destination<'_> {
         }
     }
 
+    /// The cluster itself, to ask it something before it is known who may go there.
+    pub fn cluster(&self) -> Result<Arc<Cluster>, ProxyError> {
+        match &self.cluster {
+            Found::Default(way) => Ok(Arc::clone(way.upstream.cluster())),
+            Found::Other(member) => match &member.state {
+                State::Ready(cluster) => Ok(Arc::clone(cluster)),
+                State::Loading => Err(ProxyError::ClusterFailing("it is still being set up".into())),
+                State::Failing(reason) => Err(ProxyError::ClusterFailing(Arc::clone(reason))),
+            },
+        }
+    }
+
     /// Where the cluster's own path begins within the request's.
     pub fn path_offset(&self) -> usize {
         self.path_offset

@@ -119,7 +119,7 @@ async fn authenticate(
         }
         presented => (presented, false),
     };
-    let checked = match presented {
+    let checked = match presented.and_then(Presented::into_token) {
         Err(AuthnError::NoCredential) => return None,
         Err(error) => Err(error),
         Ok(presented) => {

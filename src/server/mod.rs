@@ -34,7 +34,7 @@ pub use self_signed::{CA_CERTIFICATE, SelfSignedError};
 pub use tls::TlsError;
 
 use crate::api::Service;
-use crate::authn::{Authenticator, Records};
+use crate::authn::{Authenticator, Records, ServiceAccounts};
 use crate::authority::AuthorityError;
 use crate::authz::Impersonation;
 use crate::cluster::{Cluster, ClusterError, Member, Registry};
@@ -114,6 +114,7 @@ struct Shared {
     authenticator: Arc<Authenticator>,
     impersonation: Arc<Impersonation>,
     admission: Arc<Admission>,
+    service_accounts: ServiceAccounts,
     cluster: Arc<Cluster>,
     clusters: Registry,
     default: Arc<Member>,
@@ -146,10 +147,18 @@ fn run(
     let (authority, settings_feed) = control::start_authority(control, config, &store, &info, &clusters)?;
     let bookkeeping = Bookkeeping::start(control, &records, &store, &authority, telemetry);
     let readiness = Readiness::new();
-    control.spawn(Arc::clone(&readiness).watch(store, Arc::clone(&cluster)));
+    let mode = config.cluster_rules.service_accounts;
+    control.spawn(Arc::clone(&readiness).watch(store, Arc::clone(&cluster), mode));
     control.spawn(admin::serve(admin, Arc::clone(&readiness), Arc::clone(telemetry)));
 
     let settings = authority.live_settings();
+    let service_accounts = ServiceAccounts::new(
+        config.reviews.clone(),
+        records.streams().clone(),
+        Arc::clone(telemetry),
+        control.handle().clone(),
+    )?;
+    control.spawn(service_accounts.clone().follow_open());
     let authenticator = Arc::new(Authenticator::new(records, settings.clone(), Arc::clone(telemetry))?);
     let streams_keeper = control.spawn(Arc::clone(&authenticator).keep_streams());
     let api = Service::new(authority, authenticator.streams().clone());
@@ -159,6 +168,7 @@ fn run(
         authenticator,
         impersonation: Arc::new(Impersonation::new(settings, Arc::clone(telemetry))),
         admission: Arc::new(Admission::new(&config.limits, &telemetry.metrics.load)),
+        service_accounts,
         cluster,
         clusters,
         default,
@@ -258,6 +268,7 @@ fn context(shared: &Shared, draining: watch::Receiver<bool>, control: tokio::run
         impersonation: Arc::clone(&shared.impersonation),
         admission: Arc::clone(&shared.admission),
         lottery: Lottery::new(limits.goaway_chance),
+        service_accounts: shared.service_accounts.clone(),
         clusters: Clusters::new(
             Arc::clone(&shared.default),
             Arc::clone(&shared.cluster),

@@ -61,6 +61,18 @@ pub enum AuthenticationResult {
     Busy,
     /// Our store could not say.
     StoreError,
+    /// Service accounts of this cluster are not served.
+    AccountDenied,
+    /// A service account's token where no cluster can vouch for it.
+    AccountElsewhere,
+    /// A service account's token that is not accepted.
+    AccountRefused,
+    /// The cluster did not say whose the token is.
+    ReviewFailed,
+    /// Too many tokens are being reviewed.
+    ReviewBusy,
+    /// The token can't be passed through beside our client certificate.
+    AccountCertificate,
 }
 
 /// What the cache of tokens knew.
@@ -147,7 +159,7 @@ impl VerbClass {
 }
 
 impl AuthenticationResult {
-    pub(super) const ALL: [Self; 15] = [
+    pub(super) const ALL: [Self; 21] = [
         Self::Ok,
         Self::NoCredential,
         Self::Malformed,
@@ -163,6 +175,12 @@ impl AuthenticationResult {
         Self::WrongCluster,
         Self::Busy,
         Self::StoreError,
+        Self::AccountDenied,
+        Self::AccountElsewhere,
+        Self::AccountRefused,
+        Self::ReviewFailed,
+        Self::ReviewBusy,
+        Self::AccountCertificate,
     ];
 
     /// The label's value; also the reason in the access log.
@@ -183,6 +201,12 @@ impl AuthenticationResult {
             Self::WrongCluster => "wrong_cluster",
             Self::Busy => "busy",
             Self::StoreError => "store_error",
+            Self::AccountDenied => "service_accounts_denied",
+            Self::AccountElsewhere => "service_account_elsewhere",
+            Self::AccountRefused => "service_account_refused",
+            Self::ReviewFailed => "token_review_failed",
+            Self::ReviewBusy => "token_review_busy",
+            Self::AccountCertificate => "service_account_certificate",
         }
     }
 }

@@ -16,6 +16,7 @@ use super::histogram::DurationHistogram;
 use super::impersonation::{ImpersonationMetrics, ImpersonationResult};
 use super::labels::{AuthenticationResult, CacheOutcome, UpstreamPool, VerbClass};
 use super::load_metrics::LoadMetrics;
+use super::review_metrics::ReviewMetrics;
 use super::stream_metrics::StreamMetrics;
 use super::token_metrics::TokenMetrics;
 use super::upkeep_metrics::{EndpointMetrics, ReloadMetrics};
@@ -58,6 +59,8 @@ pub struct Metrics {
     pub reloads: ReloadMetrics,
     /// Those of clusters' endpoints.
     pub endpoints: EndpointMetrics,
+    /// Those of the reviews of service accounts' tokens.
+    pub reviews: ReviewMetrics,
     pub(super) log_lines_dropped: Counter,
 }
 
@@ -87,6 +90,7 @@ impl Metrics {
         let load = LoadMetrics::register(to);
         let tokens = TokenMetrics::register(to);
         let (reloads, endpoints) = (ReloadMetrics::register(to), EndpointMetrics::register(to));
+        let reviews = ReviewMetrics::register(to);
         let log_lines_dropped = register(to, "log_lines_dropped", DROPPED_HELP);
         Self {
             request_counters: (0..CODES * VerbClass::ALL.len()).map(|_| OnceLock::new()).collect(),
@@ -106,6 +110,7 @@ impl Metrics {
             tokens,
             reloads,
             endpoints,
+            reviews,
             log_lines_dropped,
         }
     }
@@ -244,6 +249,9 @@ mod tests {
             "portcullis_reload_total{what=\"cluster-access\",result=\"error\"} 0",
             "portcullis_configuration_needs_restart 0",
             "portcullis_audit_events_lost_total 0",
+            "portcullis_token_reviews_total{result=\"timed_out\"} 0",
+            "portcullis_token_review_duration_seconds_count 0",
+            "portcullis_token_review_cache_requests_total{outcome=\"hit\"} 0",
             "portcullis_http_request_duration_seconds_count{verb=\"get\"} 0",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} in\n{text}");

@@ -79,6 +79,9 @@ pub enum UpstreamError {
     /// The cluster has certainly not done what was asked: it was not sent, or refused as a whole.
     #[error("the cluster did not take the request")]
     Unprocessed(#[source] hyper::Error),
+    /// The request has a credential of its own, and by our client certificate the cluster would take it for ours.
+    #[error("our client certificate would speak for a request with its own credential")]
+    Certificate,
     /// The connection failed, or what came on it was not HTTP.
     #[error("the exchange with the cluster failed")]
     Http(#[source] hyper::Error),
@@ -105,8 +108,10 @@ impl Upstream {
         answerer: Answerer,
     ) -> Result<Response<ResponseBody>, UpstreamError> {
         let spare = request.copy();
+        // With another credential in its place it would be a request of our own, without an identity.
+        let is_about_us = answerer == Answerer::Apiserver && request.shows_our_credential();
         let (response, generation) = self.deliver(request, spare.as_ref(), class).await?;
-        if response.status() != StatusCode::UNAUTHORIZED || answerer == Answerer::Application {
+        if response.status() != StatusCode::UNAUTHORIZED || !is_about_us {
             return Ok(response);
         }
         let Some(spare) = spare else { return Ok(response) };
@@ -140,6 +145,10 @@ impl Upstream {
                     continue;
                 }
             };
+            // Now that there is a connection, whatever it was made with has been noted.
+            if !request.shows_our_credential() && self.cluster().has_shown_certificate() {
+                return Err(UpstreamError::Certificate);
+            }
             let failed = match exchange(&target, lease, request).await {
                 Ok(response) => {
                     target.endpoint.health.answered();

@@ -34,11 +34,13 @@ pub struct UpstreamRequest {
     target: PathAndQuery,
     headers: HeaderMap,
     body: RequestBody,
+    shows_our_credential: bool,
 }
 
 impl UpstreamRequest {
     /// Writes the identity of `permit` and our own `credential` over what is left of the client's headers, as the last
-    /// step: nothing that a client nominates for removal can reach them. Uses the permit up.
+    /// step: nothing that a client nominates for removal can reach them. Where the permit has a credential of its own, that
+    /// is written, and no identity beside it. Uses the permit up.
     #[expect(clippy::needless_pass_by_value, reason = "a permit is for one request")]
     pub fn impersonating(
         permit: Permit,
@@ -50,12 +52,21 @@ impl UpstreamRequest {
         body: RequestBody,
     ) -> Self {
         let map = headers.map_mut();
-        write_identity(map, &permit);
+        let own = permit.bearer().cloned();
+        let shows_our_credential = own.is_none();
+        if shows_our_credential {
+            write_identity(map, &permit);
+        }
         map.insert(FORWARDED_FOR, address(client));
-        if let Some(credential) = credential {
+        if let Some(credential) = own.or(credential) {
             map.insert(AUTHORIZATION, credential);
         }
-        Self { method, target, headers: headers.into_map(), body }
+        Self { method, target, headers: headers.into_map(), body, shows_our_credential }
+    }
+
+    /// Whether the cluster sees our credential, so that what it says about one is about ours.
+    pub fn shows_our_credential(&self) -> bool {
+        self.shows_our_credential
     }
 
     /// Whether there is no body to send.
@@ -71,6 +82,7 @@ impl UpstreamRequest {
             target: self.target.clone(),
             headers: self.headers.clone(),
             body,
+            shows_our_credential: self.shows_our_credential,
         })
     }
 
@@ -81,10 +93,13 @@ impl UpstreamRequest {
 
     /// The same with another credential of ours.
     pub(super) fn with_credential(mut self, credential: Option<HeaderValue>) -> Self {
-        match credential {
-            Some(credential) => self.headers.insert(AUTHORIZATION, credential),
-            None => self.headers.remove(AUTHORIZATION),
-        };
+        // One that is not ours stays: with ours in its place, and no identity, the request would be our own.
+        if self.shows_our_credential {
+            match credential {
+                Some(credential) => self.headers.insert(AUTHORIZATION, credential),
+                None => self.headers.remove(AUTHORIZATION),
+            };
+        }
         self
     }
 
@@ -92,7 +107,9 @@ impl UpstreamRequest {
     pub(super) fn unsent(request: Request<RequestBody>, target: PathAndQuery) -> Self {
         let (mut parts, body) = request.into_parts();
         parts.headers.remove(HOST);
-        Self { method: parts.method, target, headers: parts.headers, body }
+        // Where an identity is written our credential goes with it, and nowhere else.
+        let shows_our_credential = parts.headers.contains_key(USER);
+        Self { method: parts.method, target, headers: parts.headers, body, shows_our_credential }
     }
 
     pub(super) fn target(&self) -> &PathAndQuery {

@@ -1,7 +1,7 @@
 //! The real binary as its users start it, in a directory of its own, on ports of its own.
 
 use std::io::{BufRead, BufReader, Read};
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -27,6 +27,8 @@ pub(crate) struct Settings {
     pub(crate) limits: Vec<(&'static str, &'static str)>,
     /// Other keys of the configuration.
     pub(crate) keys: Vec<(&'static str, &'static str)>,
+    /// The address to listen on.
+    pub(crate) host: IpAddr,
 }
 
 /// A running gate. It is killed when dropped, after its output and its data were searched for secrets.
@@ -47,7 +49,7 @@ struct Output {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { log_level: "trace", limits: Vec::new(), keys: Vec::new() }
+        Self { log_level: "trace", limits: Vec::new(), keys: Vec::new(), host: Ipv4Addr::LOCALHOST.into() }
     }
 }
 
@@ -249,7 +251,7 @@ fn spawn(path: &Path, output: &Arc<Output>) -> Child {
         .args([Path::new("--config"), &path.join("config.yaml")])
         .args([Path::new("--kubeconfig"), &path.join("kubeconfig")])
         .args([Path::new("--data-dir"), &path.join("data")])
-        .args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
+        .args(["--admin-listen", "127.0.0.1:0"])
         .env_clear()
         .env("HOME", path)
         .stdin(Stdio::null())
@@ -275,6 +277,7 @@ fn write_configuration(directory: &Path, settings: &Settings) {
 fn configuration(settings: &Settings) -> String {
     let mut text = "apiVersion: portcullis.dev/v1alpha1\nkind: Configuration\n".to_owned();
     text += &format!("log:\n  format: json\n  level: {}\n  access: true\n", settings.log_level);
+    text += &format!("listen: '{}'\n", SocketAddr::from((settings.host, 0)));
     for (key, value) in &settings.keys {
         text += &format!("{key}: {value}\n");
     }

@@ -9,7 +9,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::authn::{Authenticated, Authenticator};
+use crate::authn::Authenticator;
+use crate::proxy::caller::Caller;
 use crate::proxy::route::Claim;
 use crate::proxy::{Client, ProxyError};
 use crate::streams::{Cut, Guard, NewStream, StreamKind};
@@ -20,7 +21,7 @@ pub(in crate::proxy) const LASTS_FROM: Duration = Duration::from_secs(1);
 /// What a request is entered with.
 pub(in crate::proxy) struct Enrolment {
     pub(in crate::proxy) authenticator: Arc<Authenticator>,
-    pub(in crate::proxy) authenticated: Authenticated,
+    pub(in crate::proxy) caller: Caller,
     pub(in crate::proxy) client: Arc<Client>,
     pub(in crate::proxy) cluster: Arc<str>,
     /// What holds of a cluster that can be removed or closed to its user.
@@ -55,14 +56,15 @@ impl Enrolment {
     }
 
     fn register(&self) -> Guard {
+        self.caller.follow();
         let streams = self.authenticator.streams();
         let guard = streams.register(NewStream {
-            owner: self.authenticated.owner(),
+            owner: self.caller.owner(),
             kind: self.kind,
             cluster: Arc::clone(&self.cluster),
             client: self.client.address.ip().to_canonical(),
-            groups: Arc::clone(&self.authenticated.user().groups),
-            expires_at: self.authenticated.token().record.ends_at(),
+            groups: self.caller.groups(),
+            expires_at: self.caller.ends_at(),
         });
         if let Some(reason) = self.claim.as_ref().and_then(Claim::refusal) {
             streams.cut_one(guard.entry(), Cut::now(reason));

@@ -69,6 +69,7 @@ struct Shared {
     changes: watch::Sender<u64>,
     credential: Mutex<String>,
     readiness: Mutex<u16>,
+    other_credentials: Mutex<Vec<String>>,
     server: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -91,6 +92,7 @@ impl Stub {
             changes: watch::Sender::new(0),
             credential: Mutex::new(format!("Bearer {OWN_CREDENTIAL}")),
             readiness: Mutex::new(200),
+            other_credentials: Mutex::default(),
             server: Mutex::default(),
         });
         let stub = Self { port, ca_pem: identity.ca_pem.into(), acceptor, shared };
@@ -151,6 +153,11 @@ impl Stub {
     /// From now on this is the answer to the question whether it is ready.
     pub(crate) fn be_ready(&self, status: u16) {
         *self.shared.readiness.lock().unwrap() = status;
+    }
+
+    /// From now on this `Authorization` value is good as well: a client's own.
+    pub(crate) fn accept_also(&self, authorization: &str) {
+        self.shared.other_credentials.lock().unwrap().push(authorization.to_owned());
     }
 
     /// The requests so far, without those the gate makes for itself.
@@ -262,11 +269,14 @@ impl Shared {
     /// Writes the request down and says what to answer.
     fn arrived(&self, seen: Seen) -> (Arc<Seen>, Answer) {
         let seen = Arc::new(seen);
-        let accepted = self.credential.lock().unwrap().clone();
+        let is_accepted = value(&seen.lines, "authorization").is_some_and(|shown| {
+            shown == *self.credential.lock().unwrap()
+                || self.other_credentials.lock().unwrap().iter().any(|other| other == shown)
+        });
         let is_probe = !seen.is_impersonated() && apiserver::is_probe(&seen);
         let is_own = is_probe || !seen.is_impersonated() && apiserver::is_review(&seen);
         let is_question = !seen.is_impersonated() && apiserver::is_question(&seen);
-        let answer = if value(&seen.lines, "authorization") != Some(&accepted) {
+        let answer = if !is_accepted {
             self.record(is_own || is_question, &seen);
             apiserver::unauthorized().into()
         } else if is_probe {
