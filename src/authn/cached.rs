@@ -58,6 +58,12 @@ impl CachedToken {
         self.record.created_at.max(UnixMillis(self.used_at.load(Ordering::Relaxed)))
     }
 
+    /// As if it had never been used.
+    #[cfg(test)]
+    pub(super) fn forget_use(&self) {
+        self.used_at.store(0, Ordering::Relaxed);
+    }
+
     /// Notes a use, and says whether it is the first of a second.
     pub(super) fn begins_a_second_of_use(&self, now: UnixMillis) -> bool {
         claims(&self.used_at, now, SECOND)

@@ -5,6 +5,8 @@
 mod cached;
 mod error;
 mod guesses;
+#[cfg(test)]
+mod interleavings;
 mod keeper;
 mod keys;
 mod presented;
@@ -12,6 +14,8 @@ mod proof;
 mod records;
 mod service_accounts;
 mod standing;
+#[cfg(test)]
+mod streams_tests;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]

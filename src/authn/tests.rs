@@ -7,7 +7,7 @@ use std::sync::Arc;
 use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use tokio::sync::watch;
 
-use super::{Authenticator, AuthnError, Origin, Place, Presented, Records};
+use super::{Authenticated, Authenticator, AuthnError, Origin, Place, Presented, Records, Scope};
 use crate::clock::{self, MINUTE, UnixMillis};
 use crate::identity::UserId;
 use crate::setting::{LiveSettings, Setting, Settings, Values};
@@ -16,19 +16,19 @@ use crate::store::{Insertion, Store, TokenUpdate, Write};
 use crate::telemetry::Telemetry;
 use crate::token::{TokenKind, TokenName, TokenRecord};
 
-struct Gate {
-    authenticator: Authenticator,
+pub(super) struct Gate {
+    pub(super) authenticator: Arc<Authenticator>,
     records: Records,
-    settings: LiveSettings,
+    pub(super) settings: LiveSettings,
     telemetry: Arc<Telemetry>,
-    store: Store,
-    alice: UserId,
+    pub(super) store: Store,
+    pub(super) alice: UserId,
     _dir: TempDir,
 }
 
 impl Gate {
     /// With room for `entries` tokens in the cache.
-    async fn new(entries: u64) -> Self {
+    pub(super) async fn new(entries: u64) -> Self {
         let dir = TempDir::new();
         let store = Store::open(dir.path(), None).unwrap();
         let alice = user("alice", true);
@@ -39,12 +39,12 @@ impl Gate {
         tokio::spawn(records.clone().follow(store.subscribe()));
         let settings = LiveSettings::new(idle_after(960));
         let authenticator =
-            Authenticator::new(records.clone(), settings.clone(), Arc::clone(&telemetry)).unwrap();
+            Arc::new(Authenticator::new(records.clone(), settings.clone(), Arc::clone(&telemetry)).unwrap());
         Self { authenticator, records, settings, telemetry, store, alice: id, _dir: dir }
     }
 
     /// A token of this kind, made so many minutes ago: its name and bearer.
-    async fn token(&self, kind: TokenKind, minutes_ago: u64) -> (TokenName, String) {
+    pub(super) async fn token(&self, kind: TokenKind, minutes_ago: u64) -> (TokenName, String) {
         let (record, key) = token(&self.alice);
         let created_at = UnixMillis(clock::now().0 - minutes_ago * MINUTE);
         let record = TokenRecord { kind, created_at, ..record };
@@ -55,12 +55,24 @@ impl Gate {
     }
 
     async fn use_of(&self, bearer: &str) -> Result<(), AuthnError> {
+        self.ask(bearer).await.map(|_| ())
+    }
+
+    /// The proof that `bearer` was presented.
+    pub(super) async fn authenticated(&self, bearer: &str) -> Authenticated {
+        match self.ask(bearer).await.unwrap() {
+            Scope::User(authenticated) => authenticated,
+            Scope::Metrics(_) => panic!("the token is good for metrics alone"),
+        }
+    }
+
+    async fn ask(&self, bearer: &str) -> Result<Scope, AuthnError> {
         let mut headers = HeaderMap::new();
         headers.insert(AUTHORIZATION, HeaderValue::from_str(&format!("Bearer {bearer}")).unwrap());
         let agent = HeaderValue::from_static("test/1");
         let origin = Origin { address: Ipv4Addr::new(192, 0, 2, 7).into(), user_agent: Some(&agent) };
         let presented = Presented::from_headers(&headers)?;
-        self.authenticator.authenticate(presented.into_token()?, origin, Place::Api).await.map(|_| ())
+        self.authenticator.authenticate(presented.into_token()?, origin, Place::Api).await
     }
 
     /// Writes the uses down, as at the end of the program.
@@ -70,7 +82,7 @@ impl Gate {
     }
 }
 
-fn idle_after(minutes: u64) -> Settings {
+pub(super) fn idle_after(minutes: u64) -> Settings {
     let stored = BTreeMap::from([(Setting::SessionIdleTtl, minutes.to_string())]);
     Settings::of(&Values::new(), &stored, &Values::new())
 }

@@ -105,13 +105,13 @@ mod tests {
         let status =
             concat!("\n\0\x12\x07Failure\x1a\x19token token-a was deleted\"\x0cUnauthorized", "\x30");
         let object = [
-            &b"k8s\0\n\x0c\n\x02v1\x12\x06Status\x12\x38"[..],
+            &b"k8s\0\n\x0c\n\x02v1\x12\x06Status\x12\x37"[..],
             status.as_bytes(),
             &[0x91, 0x03],
             b"\x1a\0\"\0",
         ]
         .concat();
-        assert_eq!(&event[..11], b"\n\x05ERROR\x12\x54\n\x52");
+        assert_eq!(&event[..11], b"\n\x05ERROR\x12\x51\n\x4f");
         assert_eq!(&event[11..], object);
     }
 

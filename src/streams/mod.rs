@@ -60,6 +60,12 @@ pub struct End {
     pub reason: CutReason,
 }
 
+impl std::fmt::Debug for Registry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Registry").field("open", &self.count()).finish()
+    }
+}
+
 impl Registry {
     /// A registry without a stream.
     pub fn new(telemetry: Arc<Telemetry>) -> Self {

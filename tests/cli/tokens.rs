@@ -55,6 +55,40 @@ fn a_new_token_is_all_that_goes_to_standard_output() {
 }
 
 #[test]
+fn what_is_open_by_a_token_is_shown_and_foretold_to_be_cut() {
+    let stub = stub_with(|request| {
+        let mut open = token("token-zzzzz");
+        let stream = |kind| json!({"kind": kind, "clusterId": "local", "client": "192.0.2.7", "openedAt": "2001-01-01T00:00:00Z"});
+        open["openStreams"] = json!({
+            "count": 3, "byKind": {"watch": 2, "exec": 1}, "streams": [stream("watch"), stream("exec"), stream("watch")],
+        });
+        match request.line.as_str() {
+            "GET /v3/tokens/token-zzzzz" => answer(200, &open),
+            "GET /v3/tokens/token-yyyyy" => {
+                open["openStreams"] = json!({"count": 0, "byKind": {}, "streams": []});
+                answer(200, &open)
+            }
+            line => panic!("unexpected {line}"),
+        }
+    });
+    let user = User::logged_in(&stub);
+    let shown = user.run(&["token", "show", "token-zzzzz"]).stdout;
+    assert!(shown.contains("3 (1 exec, 2 watch)"), "{shown}");
+    assert!(shown.contains("exec    local     192.0.2.7"), "{shown}");
+    let names = ["token-zzzzz", "token-yyyyy"];
+    for (command, verb) in [("delete", "deleted"), ("disable", "switched off")] {
+        let outcome = user.run(&["token", command, names[0], names[1], "--dry-run"]);
+        assert_eq!(outcome.code, 0, "{outcome:?}");
+        let first =
+            format!("Token token-zzzzz would be {verb}. Streams that would be cut: 3 (1 exec, 2 watch)\n");
+        assert!(outcome.stdout.starts_with(&first), "{}", outcome.stdout);
+        let last = format!("Token token-yyyyy would be {verb}. Streams that would be cut: none\n");
+        assert!(outcome.stdout.ends_with(&last), "{}", outcome.stdout);
+    }
+    assert!(stub.lines()[1..].iter().all(|line| line.starts_with("GET ")), "{:?}", stub.lines());
+}
+
+#[test]
 fn a_list_has_a_form_for_people_and_forms_for_programs() {
     let stub = stub_with(tokens);
     let user = User::logged_in(&stub);

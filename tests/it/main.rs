@@ -50,6 +50,7 @@ mod passthrough;
 mod paths;
 mod person;
 mod real_clusters;
+mod real_cuts;
 mod real_gate;
 mod real_helm;
 mod real_impersonation;

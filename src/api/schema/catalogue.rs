@@ -28,6 +28,8 @@ pub(in crate::api) static SCHEMAS: &[&Schema] = &[
     &PROJECT,
     &ROTATE_INPUT,
     &BULK_RESULT,
+    &OPEN_STREAMS,
+    &OPEN_STREAM,
     &SET_PASSWORD_INPUT,
     &CHANGE_PASSWORD_INPUT,
     &SET_SETTINGS_INPUT,
@@ -190,6 +192,16 @@ pub(in crate::api) static ROTATE_INPUT: Schema =
 
 pub(in crate::api) static BULK_RESULT: Schema =
     Schema { id: "bulkResult", description: "What was done to many tokens", fields: fields::BULK, ..PLAIN };
+
+pub(in crate::api) static OPEN_STREAMS: Schema = Schema {
+    id: "openStreams",
+    description: "The requests that are open by a token's leave and would be cut with it",
+    fields: fields::OPEN_STREAMS,
+    ..PLAIN
+};
+
+pub(in crate::api) static OPEN_STREAM: Schema =
+    Schema { id: "openStream", description: "One of them", fields: fields::OPEN_STREAM, ..PLAIN };
 
 pub(in crate::api) static SET_PASSWORD_INPUT: Schema =
     Schema { id: "setPasswordInput", description: "A new password", fields: fields::SET_PASSWORD, ..PLAIN };

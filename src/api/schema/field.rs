@@ -15,8 +15,8 @@ pub(in crate::api) struct Field {
     /// Its name in the JSON object.
     #[serde(skip)]
     pub(in crate::api) name: &'static str,
-    /// `string`, `password`, `int`, `boolean`, `date`, `enum`, `array[string]`, `array[password]`, `map[string]`,
-    /// `reference[<type>]`, or another schema's id.
+    /// `string`, `password`, `int`, `boolean`, `date`, `enum`, `array[<type>]`, `map[string]`, `reference[<type>]`, or
+    /// another schema's id.
     #[serde(rename = "type")]
     pub(in crate::api) kind: &'static str,
     /// Whether it can be given when one is made.

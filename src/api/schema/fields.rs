@@ -61,6 +61,8 @@ pub(super) const TOKEN: &[Field] = &[
     Field::new("lastUsedUserAgent", "string", "By which program it was last used").nullable(),
     Field::new("leaseUntil", "date", "When it is deleted unless its lease is renewed").nullable(),
     Field::new("replacedBy", "reference[token]", "The token that was made to take its place").nullable(),
+    Field::new("openStreams", "openStreams", "What is open by its leave; only where one token is asked for")
+        .nullable(),
     Field::new("authProvider", "string", "Where its user comes from"),
     Field::new("userPrincipal", "string", "Its user, in the words of Rancher's clients"),
     Field::new("groupPrincipals", "array[string]", "Always null: a token has the groups of its user")
@@ -69,6 +71,19 @@ pub(super) const TOKEN: &[Field] = &[
         .create()
         .nullable(),
     Field::new("creatorId", "reference[user]", "Always null").nullable(),
+];
+
+pub(super) const OPEN_STREAMS: &[Field] = &[
+    Field::new("count", "int", "How many there are"),
+    Field::new("byKind", "map[string]", "How many of each kind"),
+    Field::new("streams", "array[openStream]", "Which; the hundred that are open longest"),
+];
+
+pub(super) const OPEN_STREAM: &[Field] = &[
+    Field::new("kind", "string", "What it carries"),
+    Field::new("clusterId", "reference[cluster]", "The cluster it goes to"),
+    Field::new("client", "string", "The address it comes from"),
+    Field::new("openedAt", "date", "Since when it is open"),
 ];
 
 pub(super) const USER: &[Field] = &[

@@ -66,6 +66,8 @@ async fn schemas_and_description_know_the_same_fields() {
         ("featureStatus", "FeatureStatus"),
         ("auditEvent", "AuditEvent"),
         ("bulkResult", "BulkResult"),
+        ("openStreams", "OpenStreams"),
+        ("openStream", "OpenStream"),
         ("generateKubeConfigOutput", "GenerateKubeConfigOutput"),
     ] {
         let schema = SCHEMAS.iter().find(|schema| schema.id == id).unwrap();

@@ -51,7 +51,8 @@ fn whatever_a_schema_refers_to_is_there() {
                 "array[password]",
                 "map[string]",
             ];
-            let referred = field.kind.strip_prefix("reference[").and_then(|id| id.strip_suffix(']'));
+            let listed = field.kind.strip_prefix("reference[").or(field.kind.strip_prefix("array["));
+            let referred = listed.and_then(|id| id.strip_suffix(']'));
             assert!(
                 plain.contains(&field.kind) || known(referred.unwrap_or(field.kind)),
                 "{}.{}",

@@ -32,6 +32,7 @@ async fn a_new_token_is_shown_once_and_its_key_is_nowhere_else() {
         "isDerived": true, "current": false, "lastUsedAt": null, "lastUsedAddress": null, "lastUsedUserAgent": null,
         "leaseUntil": null, "replacedBy": null, "links": { "self": url, "update": url, "remove": url },
         "actions": { "disable": format!("{url}?action=disable"), "rotate": format!("{url}?action=rotate") },
+        "openStreams": { "count": 0, "byKind": {}, "streams": [] },
     });
     assert_eq!(shown, expected);
     let listed = ask(&house, alice, Method::GET, "/v3/tokens", "").await;

@@ -14,7 +14,7 @@ use crate::api::request::{By, Links, Named};
 use crate::authority::TokenChange;
 use crate::token::TokenName;
 
-/// One token.
+/// One token, and what is open by its leave.
 #[utoipa::path(get, path = "/v3/tokens/{id}", responses((status = 200, body = TokenObject)))]
 pub(in crate::api) async fn show(
     State(api): State<Api>,
@@ -23,7 +23,8 @@ pub(in crate::api) async fn show(
     Named(name): Named<TokenName>,
 ) -> Result<Json<TokenObject>, ApiError> {
     let token = api.authority.token(&caller, &name).await?;
-    Ok(Json(TokenObject::new(&links, &token, &caller)))
+    let open = api.streams.of_token(&name);
+    Ok(Json(TokenObject::new(&links, &token, &caller).with_streams(&open)))
 }
 
 /// Changes the fields that are given. A life can only be made shorter.

@@ -5,6 +5,7 @@ pub(super) mod bulk;
 mod input;
 mod object;
 mod selection;
+mod streams;
 
 use axum::Json;
 use axum::extract::State;

@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::streams::OpenStreamsObject;
 use crate::api::Caller;
 use crate::api::request::Links;
 use crate::authority::Issued;
 use crate::clock::{self, UnixMillis};
 use crate::identity::ClusterId;
+use crate::streams::Open;
 use crate::token::{LastUse, TokenKind, TokenName, TokenRecord};
 
 /// A token; its key is in it when it was just made, and never again.
@@ -73,6 +75,9 @@ pub(in crate::api) struct TokenObject {
     lease_until: Option<String>,
     /// The token that was made to take its place.
     replaced_by: Option<String>,
+    /// What is open by its leave; only where one token is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    open_streams: Option<OpenStreamsObject>,
     /// What the caller can do with it: `self`, `update`, `remove`.
     links: BTreeMap<&'static str, String>,
     /// The actions it has now.
@@ -112,9 +117,15 @@ impl TokenObject {
             last_used_user_agent: used.map(|LastUse { user_agent, .. }| user_agent.clone()),
             lease_until: token.lease_until.as_ref().map(UnixMillis::to_string),
             replaced_by: token.replaced_by.as_ref().map(TokenName::to_string),
+            open_streams: None,
             links,
             actions,
         }
+    }
+
+    /// With what is open by its leave.
+    pub(super) fn with_streams(self, open: &[Open]) -> Self {
+        Self { open_streams: Some(OpenStreamsObject::of(open)), ..self }
     }
 
     /// A token that was just made, with its key.

@@ -27,6 +27,7 @@ impl Cell {
         let kind = field.map(|field| field.kind).unwrap_or_default();
         let text = match (name, value.as_u64()) {
             ("ttl", Some(millis)) => duration(millis),
+            ("openStreams", _) => open_streams(value),
             _ => text(value),
         };
         if text.is_empty() && matches!(name, "expiresAt" | "lastUsedAt") {
@@ -61,6 +62,12 @@ pub(super) fn text(value: &Value) -> String {
         }
         other => other.to_string(),
     }
+}
+
+/// How many streams are open, and of which kinds.
+fn open_streams(value: &Value) -> String {
+    let kinds = value.get("byKind").and_then(Value::as_object).into_iter().flatten();
+    kinds.map(|(kind, count)| format!("{count} {kind}")).collect::<Vec<_>>().join(", ")
 }
 
 /// The path of one resource's page.

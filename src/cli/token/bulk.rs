@@ -4,7 +4,7 @@ use clap::Args;
 use http::Method;
 use serde::Deserialize;
 
-use super::{FilterOptions, path};
+use super::{FilterOptions, path, streams};
 use crate::cli::client::Client;
 use crate::cli::confirm::ConfirmOptions;
 use crate::cli::error::CliError;
@@ -15,7 +15,7 @@ use crate::cli::user;
 #[derive(Debug, Args)]
 pub(super) struct Delete {
     /// Names of the tokens: the parts before the colon
-    #[arg(required_unless_present = "FilterOptions", conflicts_with_all = ["FilterOptions", "dry_run"])]
+    #[arg(required_unless_present = "FilterOptions", conflicts_with_all = ["FilterOptions"])]
     names: Vec<String>,
     #[command(flatten)]
     filter: FilterOptions,
@@ -38,7 +38,7 @@ pub(super) struct Shorten {
 /// How far to go.
 #[derive(Debug, Args)]
 struct BulkOptions {
-    /// Say which tokens it would be, and leave them alone
+    /// Say which tokens it would be, and what would be cut with those that are named; leave them alone
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
@@ -73,6 +73,9 @@ impl Delete {
             let query = self.filter.query(client)?;
             return Bulk { client, method: Method::DELETE, query, verb: "Delete", done: "deleted" }
                 .run(&self.bulk);
+        }
+        if self.bulk.dry_run {
+            return streams::foretell(client, &self.names, "deleted");
         }
         let paths: Vec<_> = self.names.iter().map(|name| path(name)).collect::<Result<_, _>>()?;
         for (name, path) in self.names.iter().zip(paths) {

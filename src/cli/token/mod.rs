@@ -5,6 +5,7 @@ mod change;
 mod create;
 mod filter;
 mod resource;
+mod streams;
 
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::Value;
@@ -19,6 +20,7 @@ use crate::config;
 use crate::token::TokenName;
 use filter::FilterOptions;
 use resource::TokenResource;
+use streams::OpenStreams;
 
 /// Arguments of `token`.
 #[derive(Debug, Args)]
@@ -36,10 +38,10 @@ enum TokenCommand {
     Create(create::Create),
     /// List your tokens, or those of others
     List(List),
-    /// Show one token
+    /// Show one token, and what is open by its leave
     Show(Show),
     /// Switch tokens off; they can be switched on again
-    Disable(Names),
+    Disable(Disable),
     /// Switch tokens on again
     Enable(Names),
     /// Give a token a new name and key, and print it
@@ -96,6 +98,15 @@ struct Names {
     names: Vec<String>,
 }
 
+#[derive(Debug, Args)]
+struct Disable {
+    #[command(flatten)]
+    named: Names,
+    /// Say what would be cut, and leave the tokens alone
+    #[arg(long)]
+    dry_run: bool,
+}
+
 /// How a new token is printed. A format that shows only its name would lose it.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum NewFormat {
@@ -122,6 +133,7 @@ Examples:
   portcullis token list --all --last-used-before 90d --sort last-used
   portcullis token rotate token-bcdfg --overlap 1h
   portcullis token delete token-bcdfg
+  portcullis token delete token-bcdfg --dry-run
   portcullis token delete --all --expired --dry-run
   portcullis token shorten --exceeds-max";
 
@@ -133,7 +145,7 @@ impl Token {
             TokenCommand::Create(create) => create.run(&client),
             TokenCommand::List(list) => list.run(&client),
             TokenCommand::Show(show) => show.run(&client),
-            TokenCommand::Disable(names) => change::set_enabled(&client, &names.names, false),
+            TokenCommand::Disable(disable) => disable.run(&client),
             TokenCommand::Enable(names) => change::set_enabled(&client, &names.names, true),
             TokenCommand::Rotate(rotate) => rotate.run(&client),
             TokenCommand::Delete(delete) => delete.run(&client),
@@ -162,11 +174,22 @@ impl Sort {
     }
 }
 
+impl Disable {
+    fn run(self, client: &Client) -> Result<(), CliError> {
+        if self.dry_run {
+            return streams::foretell(client, &self.named.names, "switched off");
+        }
+        change::set_enabled(client, &self.named.names, false)
+    }
+}
+
 impl Show {
     fn run(self, client: &Client) -> Result<(), CliError> {
         let resource = client.get(&path(&self.named.name)?)?;
         let token: TokenResource = client.parse(&resource)?;
-        print_as(self.output.output, &resource, || vec![token.id.clone()], || table::facts(&token.facts()))
+        let open = token.open_streams.as_ref().map(OpenStreams::table).unwrap_or_default();
+        let facts = || table::facts(&token.facts()) + &open;
+        print_as(self.output.output, &resource, || vec![token.id.clone()], facts)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::streams::OpenStreams;
 use crate::cli::listing::Item;
 use crate::cli::output::{age, remaining};
 use crate::cli::table::yes;
@@ -28,6 +29,8 @@ pub(super) struct TokenResource {
     lease_until: Option<String>,
     cluster_id: Option<String>,
     replaced_by: Option<String>,
+    /// Only of a token that was asked for by name.
+    pub(super) open_streams: Option<OpenStreams>,
 }
 
 impl TokenResource {
@@ -48,6 +51,7 @@ impl TokenResource {
             ("Leased until", &self.lease_until),
             ("Replaced by", &self.replaced_by),
         ];
+        facts.extend(self.open_streams.as_ref().map(|open| ("Open streams", open.summary())));
         facts.extend(rare.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))));
         facts.push(("Description", self.description.clone().unwrap_or_default()));
         facts
