@@ -92,7 +92,7 @@ async fn refused_logins_say_no_more_than_they_must() {
         (credentials("carol\n", PASSWORD), 401, "Unauthorized"),
         (credentials("dave", "wrong password"), 401, "Unauthorized"),
         (credentials("dave", PASSWORD), 403, "PermissionDenied"),
-        (with("responseType", "kubeconfig_local".into()), 422, "InvalidOption"),
+        (with("responseType", "kubeconfig_nowhere".into()), 422, "InvalidOption"),
         (with("password", Value::Null), 422, "MissingRequired"),
         (with("username", Value::Null), 422, "MissingRequired"),
         (with("description", "x".repeat(1025).into()), 422, "InvalidOption"),
