@@ -18,6 +18,7 @@ fn examples(key: &Key) -> (&'static str, &'static str) {
         (Kind::Url, _) => ("https://gate.example.org", "gate.example.org"),
         (Kind::List, "tls.serverNames") => ("gate.example.org,10.0.0.1", "a b"),
         (Kind::List, "cluster.allowedUsers" | "cluster.allowedGroups") => ("alice,bob", "a\tb"),
+        (Kind::List, "serviceAccounts.audiences") => ("portcullis,gate", "a\tb"),
         (Kind::List, "cluster.endpoints") => ("https://10.0.0.1:6443,https://10.0.0.2:6443", "10.0.0.1"),
         (Kind::List, _) => ("system:masters,system:node:a", "masters"),
         (Kind::Count, _) => ("77", "0"),
