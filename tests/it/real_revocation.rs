@@ -1,5 +1,6 @@
 //! Nothing that begins after a revocation was acknowledged succeeds, however the caches of the gate are hit.
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -11,6 +12,10 @@ use crate::support::{accounts, report};
 
 /// Uses and deletions of one token each.
 const DELETIONS: u32 = 10_000;
+
+/// Rounds from one address, four refusals each at most: a hundred from one place are answered at once, further ones are
+/// taken for guesses and held back.
+const ROUNDS_OF_AN_ADDRESS: u32 = 20;
 
 /// Times that a user is switched off and on again.
 const SWITCHES: u32 = 500;
@@ -30,6 +35,9 @@ async fn deleted_token_is_refused_from_the_acknowledgement_on() {
             tokio::spawn(async move {
                 let mut client = Client::connect(&endpoint, authorization, race).await;
                 for round in 0..DELETIONS / CLIENTS + u32::from(number < DELETIONS % CLIENTS) {
+                    if round.is_multiple_of(ROUNDS_OF_AN_ADDRESS) {
+                        client.move_to(&endpoint, number, round / ROUNDS_OF_AN_ADDRESS).await;
+                    }
                     client.delete_in_use(round).await;
                 }
             })
@@ -111,6 +119,15 @@ impl Client {
         let connect = || Http1::connect(endpoint);
         let (one, other, manager) = tokio::join!(connect(), connect(), connect());
         Self { one, other, manager, authorization, race }
+    }
+
+    /// Goes on from another address, the `turn`-th of client `number`.
+    async fn move_to(&mut self, endpoint: &Endpoint, number: u32, turn: u32) {
+        let [.., turn] = turn.to_be_bytes();
+        let [.., number] = number.to_be_bytes();
+        let source = Ipv4Addr::new(127, 1, number, turn + 1);
+        let connect = || Http1::connect_from(endpoint, source);
+        (self.one, self.other) = tokio::join!(connect(), connect());
     }
 
     /// One token from its creation to its end. In every other round the uses that race with the deletion are the

@@ -1,5 +1,7 @@
 //! A client that writes HTTP/1 by hand.
 
+use std::net::Ipv4Addr;
+
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
@@ -16,6 +18,11 @@ pub(crate) struct Http1 {
 impl Http1 {
     pub(crate) async fn connect(endpoint: &Endpoint) -> Self {
         Self { reader: Reader::new(endpoint.connect("http/1.1").await) }
+    }
+
+    /// From an address of the loopback network.
+    pub(crate) async fn connect_from(endpoint: &Endpoint, source: Ipv4Addr) -> Self {
+        Self { reader: Reader::new(endpoint.connect_from(source, "http/1.1").await) }
     }
 
     /// Sends exactly these bytes. That the gate has closed meanwhile is no error: reading will show it.

@@ -1,8 +1,12 @@
 //! A client of HTTP/2 for requests that are legal there, with header sets of any kind.
 
+use std::net::Ipv4Addr;
+
 use bytes::Bytes;
 use h2::client::{Builder, ResponseFuture, SendRequest};
 use http::{HeaderName, HeaderValue, Method, Request, Uri};
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
 
 use super::super::message::{Broken, Lines};
 use super::super::stub::{headers_of, lines_of, send_data};
@@ -18,7 +22,15 @@ pub(crate) struct Http2 {
 
 impl Http2 {
     pub(crate) async fn connect(endpoint: &Endpoint) -> Self {
-        let stream = endpoint.connect("h2").await;
+        Self::on(endpoint, endpoint.connect("h2").await).await
+    }
+
+    /// From an address of the loopback network.
+    pub(crate) async fn connect_from(endpoint: &Endpoint, source: Ipv4Addr) -> Self {
+        Self::on(endpoint, endpoint.connect_from(source, "h2").await).await
+    }
+
+    async fn on(endpoint: &Endpoint, stream: TlsStream<TcpStream>) -> Self {
         let mut builder = Builder::new();
         builder.initial_window_size(1 << 20).initial_connection_window_size(4 << 20).enable_push(false);
         let (sender, connection) = within("HTTP/2", builder.handshake(stream)).await.unwrap();

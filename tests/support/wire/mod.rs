@@ -4,11 +4,11 @@ mod frames;
 mod http1;
 mod http2;
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use rustls::pki_types::ServerName;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -41,8 +41,18 @@ pub(crate) struct Response {
 impl Endpoint {
     /// A TLS connection on which `alpn` was agreed.
     pub(crate) async fn connect(&self, alpn: &str) -> TlsStream<TcpStream> {
+        self.secure(within("a TCP connection", TcpStream::connect(self.address)).await.unwrap(), alpn).await
+    }
+
+    /// The same from an address of the loopback network, as which the gate then sees the client.
+    pub(crate) async fn connect_from(&self, source: Ipv4Addr, alpn: &str) -> TlsStream<TcpStream> {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((source, 0).into()).unwrap();
+        self.secure(within("a TCP connection", socket.connect(self.address)).await.unwrap(), alpn).await
+    }
+
+    async fn secure(&self, socket: TcpStream, alpn: &str) -> TlsStream<TcpStream> {
         let connector = TlsConnector::from(certificates::client(self.ca_pem.as_bytes(), &[alpn]));
-        let socket = within("a TCP connection", TcpStream::connect(self.address)).await.unwrap();
         socket.set_nodelay(true).unwrap();
         let name = ServerName::from(self.address.ip());
         let stream = within("a TLS handshake", connector.connect(name, socket)).await.unwrap();
