@@ -46,8 +46,8 @@ async fn no_use_of_a_token_that_begins_after_its_acknowledged_deletion_succeeds(
             for round in 0..ROUNDS / LANES {
                 let (name, bearer) = create(&client, &owner).await;
                 let authorization = format!("Bearer {bearer}");
-                let user = Http2::connect_from(&rig.gate.endpoint, source(lane, round)).await;
-                let uses = hammer(user, authorization.clone());
+                let connection = Http2::connect_from(&rig.gate.endpoint, source(lane, round)).await;
+                let uses = hammer(connection, authorization.clone());
                 let deleted =
                     request(&client, "DELETE", &format!("/v3/tokens/{name}"), &owner, &Value::Null).await;
                 uses.acknowledged.store(true, Ordering::SeqCst);
