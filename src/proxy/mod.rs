@@ -6,6 +6,7 @@ mod body;
 mod caller;
 mod client;
 mod error;
+mod exchange;
 mod impersonation;
 mod lottery;
 mod message;
@@ -17,7 +18,6 @@ mod websocket;
 
 use std::fmt::Display;
 use std::hash::Hash;
-use std::pin::pin;
 use std::sync::Arc;
 
 use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue, UPGRADE};
@@ -25,7 +25,6 @@ use http::request::Parts;
 use http::{Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
-use hyper::upgrade::OnUpgrade;
 
 pub use admission::{Admission, Admitted, Full, Seat};
 use body::Live;
@@ -43,12 +42,13 @@ use crate::config::Limits;
 use crate::kube::RequestInfo;
 use crate::streams::{Guard, StreamKind};
 use crate::telemetry::{EXPOSITION_TYPE, RequestRecord, Telemetry};
-use crate::upstream::{Class, RequestBody, Upgrade, UpstreamRequest, sanitize};
-use answer::{Answer, Shown};
+use crate::upstream::{RequestBody, UpstreamRequest, sanitize};
+use answer::Answer;
 use caller::Leave;
-use route::{Destination, Route};
-use stream::{Enrolment, Framing, LiveBody, unless_cut};
-use tunnel::{Tunnel, UpgradeAnswer};
+use exchange::{exchange, open_tunnel};
+use route::Destination;
+use stream::{Enrolment, Framing, LiveBody};
+use tunnel::Tunnel;
 
 /// What one worker needs to serve clusters.
 pub struct Gate {
@@ -188,57 +188,6 @@ async fn let_in(
 fn metrics(parts: &Parts, _leave: &MetricsReader) -> Result<Forwarded, ProxyError> {
     let is_asked_for = parts.method == Method::GET && parts.uri.path() == METRICS_PATH;
     if is_asked_for { Ok(Forwarded::Metrics) } else { Err(ProxyError::MetricsAlone) }
-}
-
-/// A request and its answer. One that lasts is entered among the live streams first, so that whatever ends its token
-/// from then on ends it too.
-async fn exchange(
-    enrolment: Enrolment,
-    route: &Route<'_>,
-    request: UpstreamRequest,
-    info: &RequestInfo<'_>,
-) -> Result<Forwarded, ProxyError> {
-    let is_long = info.is_long_running();
-    let shown = Shown::by(&request);
-    // Pinned here, once: each function it is handed to would have a copy of its place otherwise.
-    let mut answer = pin!(async {
-        let class = if is_long { Class::Long } else { Class::Short };
-        let response = route.upstream.send(request, class, answer::answerer(info)).await?;
-        answer::examine(response, route.upstream, info, shown).await
-    });
-    let (answer, stream) = if is_long {
-        let mut stream = Box::pin(enrolment.enter()).await?;
-        (unless_cut(&mut stream, answer.as_mut()).await?, Some(stream))
-    } else {
-        enrolment.answered(answer.as_mut()).await?
-    };
-    Ok(Forwarded::Answer(answer, enrolment, stream))
-}
-
-/// A request that becomes a tunnel, unless the cluster refuses.
-async fn open_tunnel(
-    gate: &Gate,
-    enrolment: Enrolment,
-    route: &Route<'_>,
-    request: UpstreamRequest,
-    upgrade: Upgrade,
-    client: OnUpgrade,
-    info: &RequestInfo<'_>,
-) -> Result<Forwarded, ProxyError> {
-    if !request.is_bodiless() {
-        return Err(ProxyError::Ambiguous("an upgrade with a body"));
-    }
-    let mut stream = enrolment.enter().await?;
-    let shown = Shown::by(&request);
-    let (answerer, limit) = (answer::answerer(info), gate.limits.upgrade_timeout);
-    let mut opened = pin!(tunnel::open(route.upstream, request, answerer, upgrade, client, limit));
-    match unless_cut(&mut stream, opened.as_mut()).await? {
-        UpgradeAnswer::Tunnel(tunnel) => Ok(Forwarded::Tunnel(tunnel, stream)),
-        UpgradeAnswer::Refused(response) => {
-            let answer = answer::examine(response, route.upstream, info, shown).await?;
-            Ok(Forwarded::Answer(answer, enrolment, None))
-        }
-    }
 }
 
 fn relay(

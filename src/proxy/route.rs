@@ -129,14 +129,8 @@ impl Clusters {
         // clusters on this thread comes before or after.
         let member = self.registry.settled(id, LOADING_PATIENCE).await.ok_or_else(unknown)?;
         admit(&member, permit)?;
-        match &member.state {
-            State::Ready(cluster) => {
-                let upstream = self.upstream(id, cluster);
-                Ok(Reached::Other(Way { member, upstream }))
-            }
-            State::Loading => Err(ProxyError::ClusterFailing("it is still being set up".into())),
-            State::Failing(reason) => Err(ProxyError::ClusterFailing(Arc::clone(reason))),
-        }
+        let upstream = self.upstream(id, ready(&member)?);
+        Ok(Reached::Other(Way { member, upstream }))
     }
 
     /// What a stream on this way is open by; nothing for the default cluster, which stays.
@@ -195,11 +189,7 @@ impl Destination<'_> {
     pub fn cluster(&self) -> Result<Arc<Cluster>, ProxyError> {
         match &self.cluster {
             Found::Default(way) => Ok(Arc::clone(way.upstream.cluster())),
-            Found::Other(member) => match &member.state {
-                State::Ready(cluster) => Ok(Arc::clone(cluster)),
-                State::Loading => Err(ProxyError::ClusterFailing("it is still being set up".into())),
-                State::Failing(reason) => Err(ProxyError::ClusterFailing(Arc::clone(reason))),
-            },
+            Found::Other(member) => ready(member).map(Arc::clone),
         }
     }
 
@@ -241,6 +231,15 @@ fn admit(member: &Member, permit: &Permit) -> Result<(), ProxyError> {
         return Ok(());
     }
     Err(ProxyError::ClusterDenied { user: permit.name().clone(), cluster: member.record.id.clone() })
+}
+
+/// The cluster, if it can be used.
+fn ready(member: &Member) -> Result<&Arc<Cluster>, ProxyError> {
+    match &member.state {
+        State::Ready(cluster) => Ok(cluster),
+        State::Loading => Err(ProxyError::ClusterFailing("it is still being set up".into())),
+        State::Failing(reason) => Err(ProxyError::ClusterFailing(Arc::clone(reason))),
+    }
 }
 
 impl Route<'_> {

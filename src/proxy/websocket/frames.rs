@@ -1,6 +1,8 @@
 //! The frames of one direction of a WebSocket, followed as their bytes pass. A few bytes of state, whatever the length of
 //! a frame; what no endpoint may send is followed as if it were right, since judging it is the endpoints' business.
 
+use super::{CLOSE, FINAL, LENGTH_IN_TWO};
+
 /// Where one direction of a WebSocket is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::proxy) struct Frames {
@@ -129,13 +131,10 @@ fn payload(bytes_left: u64) -> Part {
     if bytes_left == 0 { Part::Kind } else { Part::Payload { bytes_left } }
 }
 
-const FINAL: u8 = 0x80;
 const OPCODE: u8 = 0x0f;
 /// The bit of the opcode that control frames have and data frames don't.
 const CONTROL: u8 = 0x08;
-const CLOSE: u8 = 0x08;
 const MASKED: u8 = 0x80;
-const LENGTH_IN_TWO: u8 = 126;
 const LENGTH_IN_EIGHT: u8 = 127;
 
 #[cfg(test)]

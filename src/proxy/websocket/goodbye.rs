@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::StatusCode;
 
 use super::frames::Boundary;
+use super::{CLOSE, FINAL, LENGTH_IN_TWO};
 use crate::kube::Status;
 
 /// A last word, in the frames of a server.
@@ -96,11 +97,8 @@ fn frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-const FINAL: u8 = 0x80;
 const TEXT: u8 = 1;
 const BINARY: u8 = 2;
-const CLOSE: u8 = 8;
-const LENGTH_IN_TWO: u8 = 126;
 /// Of the error channel.
 const NUMBER: u8 = 3;
 const NORMAL: u16 = 1000;

@@ -6,3 +6,10 @@ mod goodbye;
 
 pub(super) use frames::Frames;
 pub(super) use goodbye::{ErrorChannel, Goodbye};
+
+/// The bit of a frame's first byte that says it is the last of its message.
+const FINAL: u8 = 0x80;
+/// The opcode of the frame that ends a connection.
+const CLOSE: u8 = 8;
+/// What stands for the length of a payload whose length is in the next two bytes.
+const LENGTH_IN_TWO: u8 = 126;
