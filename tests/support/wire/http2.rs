@@ -5,8 +5,6 @@ use std::net::Ipv4Addr;
 use bytes::Bytes;
 use h2::client::{Builder, ResponseFuture, SendRequest};
 use http::{HeaderName, HeaderValue, Method, Request, Uri};
-use tokio::net::TcpStream;
-use tokio_rustls::client::TlsStream;
 
 use super::super::message::{Broken, Lines};
 use super::super::stub::{headers_of, lines_of, send_data};
@@ -17,30 +15,36 @@ use super::{Endpoint, Response};
 #[derive(Clone)]
 pub(crate) struct Http2 {
     endpoint: Endpoint,
+    /// From where it was connected, if that was asked for.
+    source: Option<Ipv4Addr>,
     sender: SendRequest<Bytes>,
 }
 
 impl Http2 {
     pub(crate) async fn connect(endpoint: &Endpoint) -> Self {
-        Self::on(endpoint, endpoint.connect("h2").await).await
+        Self::on(endpoint, None).await
     }
 
     /// From an address of the loopback network.
     pub(crate) async fn connect_from(endpoint: &Endpoint, source: Ipv4Addr) -> Self {
-        Self::on(endpoint, endpoint.connect_from(source, "h2").await).await
+        Self::on(endpoint, Some(source)).await
     }
 
-    async fn on(endpoint: &Endpoint, stream: TlsStream<TcpStream>) -> Self {
+    /// A new connection from the same place to the same place.
+    pub(crate) async fn again(&self) -> Self {
+        Self::on(&self.endpoint, self.source).await
+    }
+
+    async fn on(endpoint: &Endpoint, source: Option<Ipv4Addr>) -> Self {
+        let stream = match source {
+            Some(source) => endpoint.connect_from(source, "h2").await,
+            None => endpoint.connect("h2").await,
+        };
         let mut builder = Builder::new();
         builder.initial_window_size(1 << 20).initial_connection_window_size(4 << 20).enable_push(false);
         let (sender, connection) = within("HTTP/2", builder.handshake(stream)).await.unwrap();
         tokio::spawn(connection);
-        Self { endpoint: endpoint.clone(), sender }
-    }
-
-    /// A new connection to the same place.
-    pub(crate) async fn again(&self) -> Self {
-        Self::connect(&self.endpoint).await
+        Self { endpoint: endpoint.clone(), source, sender }
     }
 
     /// Sends one request and reads its response.
