@@ -106,7 +106,11 @@ async fn handle(
         }
         Answer::Http2(handler) => handler(stream).await,
         Answer::Http1(_) => shared.violated("HTTP/2 where HTTP/1.1 was expected".to_owned()),
-        Answer::Silence => while let Some(Ok(_)) = stream.body.data().await {},
+        Answer::Silence => {
+            while let Some(Ok(_)) = stream.body.data().await {}
+            // A stream that is let go of without an answer would be reset, which is one.
+            let _ = std::future::poll_fn(|context| stream.respond.poll_reset(context)).await;
+        }
     }
 }
 
