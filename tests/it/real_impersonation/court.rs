@@ -65,6 +65,12 @@ impl Court {
         [through, ask(&self.apiserver, &pair.token, lines).await]
     }
 
+    /// The same with one credential for both.
+    pub(super) async fn both_by(&self, bearer: &str, lines: &[(String, String)]) -> [Response; 2] {
+        let through = ask(&self.gate.gate.endpoint, bearer, lines).await;
+        [through, ask(&self.apiserver, bearer, lines).await]
+    }
+
     /// Waits until the rules that were given last are known to the apiserver, by a request that needs them.
     pub(super) async fn until_allowed(&self, pair: &Pair, lines: &[(String, String)]) {
         let allowed = async || ask(&self.apiserver, &pair.token, lines).await.status == 201;

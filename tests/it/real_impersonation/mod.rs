@@ -211,6 +211,44 @@ async fn kubectl_as_is_whom_it_says_and_the_audit_log_knows_who_asked() {
     assert!(said.contains("system:masters") && said.contains("Forbidden"), "{said}");
 }
 
+/// The caller is the same to both here: the service account itself, with its own token.
+#[tokio::test]
+async fn a_service_account_impersonates_through_the_gate_as_it_does_directly() {
+    let court = court().await;
+    let rules = json!([
+        rule("", &["users"], &["bob"]),
+        rule("", &["groups"], &["dev"]),
+        rule("", &["serviceaccounts"], &["default"]),
+        rule("authentication.k8s.io", &["userextras/scopes"], &["a"]),
+    ]);
+    let pair = court.pair("judge-account", &rules).await;
+    court.until_allowed(&pair, &lines("bob", &[], None, &[])).await;
+    for (lines, status) in [
+        (lines("bob", &[], None, &[]), 201),
+        (lines("bob", &["dev"], None, &[("scopes", "a")]), 201),
+        (lines("system:serviceaccount:default:default", &[], None, &[]), 201),
+        (lines("system:serviceaccount:default:other", &[], None, &[]), 403),
+        (lines("eve", &[], None, &[]), 403),
+        (lines("bob", &["ops"], None, &[]), 403),
+        (lines("bob", &[], Some("1"), &[]), 403),
+        (lines("bob", &[], None, &[("scopes", "b")]), 403),
+        (Lines::new(), 201),
+    ] {
+        let [through, directly] = court.both_by(&pair.token, &lines).await;
+        assert_eq!((through.status, directly.status), (status, status), "{lines:?}: {}", through.text());
+        if status == 201 {
+            let (mut through, mut directly) = (user(&through), user(&directly));
+            for user in [&mut through, &mut directly] {
+                user["groups"].as_array_mut().unwrap().sort_by_key(ToString::to_string);
+            }
+            assert_eq!(through, directly, "{lines:?}");
+        }
+    }
+    let [through, _] = court.both_by(&pair.token, &lines("bob", &[], None, &[])).await;
+    let extra = &through.json()["status"]["userInfo"]["extra"];
+    assert_eq!(*extra, json!({ ORIGINAL_USER: ["system:serviceaccount:default:judge-account"] }));
+}
+
 #[tokio::test]
 async fn the_impersonated_users_rights_count_and_not_the_callers() {
     let court = court().await;
