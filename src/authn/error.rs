@@ -5,6 +5,7 @@ use http::StatusCode;
 use super::AccountError;
 use crate::store::StoreError;
 use crate::telemetry::AuthenticationResult;
+use crate::token::TokenEnd;
 
 /// Why a request is not authenticated. The client sees one answer for all that are about its credential; the log and
 /// the metric have the difference.
@@ -104,6 +105,16 @@ impl AuthnError {
             Self::Busy => AuthenticationResult::Busy,
             Self::StoreUnreachable(_) | Self::Corrupt(_) => AuthenticationResult::StoreError,
             Self::ServiceAccount(error) => error.result(),
+        }
+    }
+}
+
+impl From<TokenEnd> for AuthnError {
+    fn from(end: TokenEnd) -> Self {
+        match end {
+            TokenEnd::Expired => Self::Expired,
+            TokenEnd::Rotated => Self::Rotated,
+            TokenEnd::Disabled => Self::Disabled,
         }
     }
 }

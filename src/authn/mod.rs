@@ -121,21 +121,15 @@ impl Authenticator {
 
     fn check_life(&self, token: &CachedToken, origin: Origin<'_>, now: UnixMillis) -> Result<(), AuthnError> {
         let record = &token.record;
-        let is_expired = record.is_expired(now);
-        if let Some(successor) = &record.replaced_by {
-            if token.may_report(now) {
-                let (client, user_agent) = (origin.address.to_canonical(), origin.printable_user_agent());
-                tracing::info!(token = %record.name, replaced_by = %successor, %client, user_agent, is_expired, "a token that was replaced is used");
-            }
-            if is_expired {
-                return Err(AuthnError::Rotated);
-            }
+        if let Some(successor) = &record.replaced_by
+            && token.may_report(now)
+        {
+            let (client, user_agent) = (origin.address.to_canonical(), origin.printable_user_agent());
+            let is_expired = record.is_expired(now);
+            tracing::info!(token = %record.name, replaced_by = %successor, %client, user_agent, is_expired, "a token that was replaced is used");
         }
-        if is_expired {
-            return Err(AuthnError::Expired);
-        }
-        if !record.enabled {
-            return Err(AuthnError::Disabled);
+        if let Some(end) = record.ended(now) {
+            return Err(end.into());
         }
         if self.is_idle_session(token, now) {
             return Err(AuthnError::Idle);

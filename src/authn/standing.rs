@@ -13,7 +13,7 @@ use crate::clock::{self, SECOND, UnixMillis};
 use crate::identity::UserId;
 use crate::store::StoreError;
 use crate::streams::{Cut, CutReason, End, Entry, Life, Owner};
-use crate::token::{TokenKind, TokenName};
+use crate::token::{TokenEnd, TokenKind, TokenName};
 
 /// Milliseconds after which a session is looked at again: no change on the feed says that it was unused for too long.
 const SESSION_INTERVAL: u64 = SECOND;
@@ -141,16 +141,21 @@ impl Records {
 /// How long the streams of a token may live, as far as its record says.
 fn life_of(token: &CachedToken, now: UnixMillis) -> Result<Life, CutReason> {
     let record = &token.record;
-    let end = if record.replaced_by.is_some() { CutReason::Rotated } else { CutReason::Expired };
-    if record.is_expired(now) {
-        return Err(end);
+    if let Some(end) = record.ended(now) {
+        return Err(reason_of(end));
     }
-    if !record.enabled {
-        return Err(CutReason::Disabled);
-    }
-    let ends = record.ends_at().map(|at| End { at, reason: end });
+    let ends = record.ends_at().map(|at| End { at, reason: reason_of(record.expiry()) });
     let look_again = (record.kind == TokenKind::Session).then(|| now.plus(SESSION_INTERVAL));
     Ok(Life { ends, look_again })
+}
+
+/// As what the end of a token counts for its streams.
+fn reason_of(end: TokenEnd) -> CutReason {
+    match end {
+        TokenEnd::Expired => CutReason::Expired,
+        TokenEnd::Rotated => CutReason::Rotated,
+        TokenEnd::Disabled => CutReason::Disabled,
+    }
 }
 
 /// Whether the stream runs with a group that its user has no longer. Who has gained one keeps the stream: it can do no

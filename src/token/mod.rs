@@ -13,4 +13,4 @@ pub use hash::{HashError, KeyHash};
 pub use key::{KeyError, TokenKey};
 pub use kind::{DefaultTtl, KindRules, Maker, TokenKind};
 pub use name::{NameError, TokenName};
-pub use record::{LastUse, TokenRecord, Ttl};
+pub use record::{LastUse, TokenEnd, TokenRecord, Ttl};

@@ -19,6 +19,17 @@ pub struct LastUse {
     pub user_agent: String,
 }
 
+/// Why a token is good for nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenEnd {
+    /// Its life, or its lease, is over.
+    Expired,
+    /// The same, and another has taken its place.
+    Rotated,
+    /// It is switched off.
+    Disabled,
+}
+
 /// A token without its key, of which only a salted hash is kept.
 #[derive(Debug, Clone)]
 pub struct TokenRecord {
@@ -63,6 +74,19 @@ impl TokenRecord {
     pub fn is_expired(&self, now: UnixMillis) -> bool {
         self.ends_at().is_some_and(|end| now >= end)
     }
+
+    /// What the end of its life counts as.
+    pub fn expiry(&self) -> TokenEnd {
+        if self.replaced_by.is_some() { TokenEnd::Rotated } else { TokenEnd::Expired }
+    }
+
+    /// Why it is good for nothing at `now`, as far as the record alone can say; `None` while it is good.
+    pub fn ended(&self, now: UnixMillis) -> Option<TokenEnd> {
+        if self.is_expired(now) {
+            return Some(self.expiry());
+        }
+        (!self.enabled).then_some(TokenEnd::Disabled)
+    }
 }
 
 #[cfg(test)]
@@ -92,8 +116,19 @@ mod tests {
         assert!(!token.is_expired(UnixMillis(u64::MAX)));
         token.ttl = Ttl(u64::MAX);
         assert!(!token.is_expired(UnixMillis(u64::MAX - 1)), "a sum past the end of time must not wrap");
+        assert_eq!(token.ended(UnixMillis(1_999)), None);
         token.lease_until = Some(UnixMillis(2_000));
         assert!(!token.is_expired(UnixMillis(1_999)));
         assert!(token.is_expired(UnixMillis(2_000)), "a lease that nobody renews ends the token");
+        token.enabled = false;
+        assert_eq!(token.ended(UnixMillis(1_999)), Some(TokenEnd::Disabled));
+        assert_eq!(token.ended(UnixMillis(2_000)), Some(TokenEnd::Expired));
+        token.replaced_by = Some(TokenName::try_from("token-ghjkl").unwrap());
+        assert_eq!(
+            token.ended(UnixMillis(1_999)),
+            Some(TokenEnd::Disabled),
+            "a replaced token lives on for its overlap"
+        );
+        assert_eq!(token.ended(UnixMillis(2_000)), Some(TokenEnd::Rotated));
     }
 }
