@@ -12,6 +12,7 @@ pub mod cluster;
 pub mod config;
 pub mod identity;
 pub mod kube;
+pub mod live;
 pub mod proxy;
 mod random;
 pub mod secret;

@@ -45,6 +45,7 @@ pub use tokens::TokenChange;
 pub use users::{NewUser, UserChange};
 
 use crate::cluster::Registry;
+use crate::config::LiveConfig;
 use crate::identity::{UserId, Username};
 use crate::setting::{LiveSettings, Values};
 use crate::store::Store;
@@ -72,8 +73,8 @@ pub struct Authority {
 /// What whoever runs the server has decided, and nobody changes through the API.
 #[derive(Debug, Clone, Default)]
 pub struct Policy {
-    /// Exactly these names that begin with `system:` may be given to users and groups.
-    pub allowed_system_identities: Vec<String>,
+    /// What of the configuration is followed: the names that begin with `system:` and may be given to users and groups.
+    pub config: LiveConfig,
     /// Settings that the environment fixes.
     pub environment: Values,
     /// Defaults of settings that the server's configuration says.

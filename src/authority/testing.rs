@@ -12,6 +12,7 @@ use crate::clock::UnixMillis;
 use crate::cluster::{
     Access, ClusterRecord, Credential, Keeping, KeyFile, Reach, Registry, ServiceAccountMode,
 };
+use crate::config::{Config, LiveConfig};
 use crate::identity::UserId;
 use crate::secret::Secret;
 use crate::setting::{Setting, Values};
@@ -94,8 +95,9 @@ fn default_cluster() -> ClusterRecord {
 
 /// What the operator of a house has decided.
 pub(crate) fn policy() -> Policy {
+    let allowed_system_identities = vec!["system:monitoring".to_owned()];
     Policy {
-        allowed_system_identities: vec!["system:monitoring".to_owned()],
+        config: LiveConfig::new(Config { allowed_system_identities, ..Config::blank() }),
         configured: Values::from([
             (Setting::ServerUrl, "https://gate.example.org:8443".to_owned()),
             (Setting::CaCertificates, "PEM".to_owned()),

@@ -171,7 +171,8 @@ impl Authority {
     }
 
     fn check_identity(&self, name: &str, reserved: bool) -> Result<(), AuthorityError> {
-        if reserved && !self.policy.allowed_system_identities.iter().any(|allowed| allowed == name) {
+        let config = self.policy.config.current();
+        if reserved && !config.allowed_system_identities.iter().any(|allowed| allowed == name) {
             return Err(AuthorityError::Reserved(name.to_owned()));
         }
         Ok(())

@@ -20,6 +20,8 @@ pub struct Key {
     pub kind: Kind,
     /// What holds when nobody sets it.
     pub default: DefaultValue,
+    /// When a value counts that was changed while the server runs.
+    pub reload: Reload,
     /// One line of help.
     pub help: &'static str,
     /// Parses the value and stores it.
@@ -62,6 +64,15 @@ pub enum DefaultValue {
     Computed(&'static str, fn(&Host, &BTreeMap<String, String>) -> Option<String>),
 }
 
+/// When a changed value counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reload {
+    /// Once the file was read again.
+    Live,
+    /// From the next start on.
+    Restart,
+}
+
 /// A value as a source gives it, before it has a type.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Given {
@@ -94,6 +105,16 @@ impl Kind {
             Self::Duration => "duration",
             Self::Size => "size",
             Self::Bool => "true/false",
+        }
+    }
+}
+
+impl Reload {
+    /// The word for it in tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Restart => "restart",
         }
     }
 }

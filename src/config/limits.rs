@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::key::{DefaultValue, Given, Key, Kind};
+use super::key::{DefaultValue, Given, Key, Kind, Reload};
 use super::value::{Expected, bounded_duration, chance, count, count_usize, size};
 
 pub(super) const LIMITS: &[Key] = &[
@@ -12,6 +12,7 @@ pub(super) const LIMITS: &[Key] = &[
         flag: None,
         kind: Kind::Count,
         default: DefaultValue::Text("10000"),
+        reload: Reload::Restart,
         help: "Client connections open at the same time",
         set: |draft, given| {
             count_usize(given, 1_000_000).map(|value| draft.config.limits.max_connections = value)
@@ -23,6 +24,7 @@ pub(super) const LIMITS: &[Key] = &[
         flag: None,
         kind: Kind::Duration,
         default: DefaultValue::Text("10s"),
+        reload: Reload::Live,
         help: "From accept to the end of the TLS handshake",
         set: |draft, given| timeout(given).map(|value| draft.config.limits.tls_handshake_timeout = value),
     },
@@ -32,6 +34,7 @@ pub(super) const LIMITS: &[Key] = &[
         flag: None,
         kind: Kind::Duration,
         default: DefaultValue::Text("10s"),
+        reload: Reload::Live,
         help: "From the handshake to the first byte of a request",
         set: |draft, given| timeout(given).map(|value| draft.config.limits.first_byte_timeout = value),
     },
@@ -41,6 +44,7 @@ pub(super) const LIMITS: &[Key] = &[
         flag: None,
         kind: Kind::Duration,
         default: DefaultValue::Text("15s"),
+        reload: Reload::Live,
         help: "From the first byte of a request to the end of its header",
         set: |draft, given| timeout(given).map(|value| draft.config.limits.header_timeout = value),
     },
@@ -50,6 +54,7 @@ pub(super) const LIMITS: &[Key] = &[
         flag: None,
         kind: Kind::Duration,
         default: DefaultValue::Text("60s"),
+        reload: Reload::Live,
         help: "Between two pieces of a request's body",
         set: |draft, given| timeout(given).map(|value| draft.config.limits.body_idle_timeout = value),
     },
@@ -61,6 +66,7 @@ pub(super) const LIMITS: &[Key] = &[
         // Longer than the 90 s that client-go keeps an idle connection: the client closes first, so that no request
         // of its meets a connection that is just being closed.
         default: DefaultValue::Text("2m"),
+        reload: Reload::Live,
         help: "How long a connection without a request is kept",
         set: |draft, given| timeout(given).map(|value| draft.config.limits.idle_timeout = value),
     },
@@ -70,6 +76,7 @@ pub(super) const LIMITS: &[Key] = &[
         flag: None,
         kind: Kind::Size,
         default: DefaultValue::Text("128KiB"),
+        reload: Reload::Restart,
         help: "Size of a request's header",
         set: |draft, given| {
             size(given, 8 << 10, 1 << 20).map(|value| draft.config.limits.max_header_bytes = value)
@@ -81,6 +88,7 @@ pub(super) const LIMITS: &[Key] = &[
         flag: None,
         kind: Kind::Count,
         default: DefaultValue::Text("512"),
+        reload: Reload::Restart,
         help: "Number of a request's header fields",
         set: |draft, given| count_usize(given, 10_000).map(|value| draft.config.limits.max_headers = value),
     },
@@ -90,6 +98,7 @@ pub(super) const LIMITS: &[Key] = &[
         flag: None,
         kind: Kind::Count,
         default: DefaultValue::Text("250"),
+        reload: Reload::Live,
         help: "Requests at the same time on one HTTP/2 connection",
         set: |draft, given| {
             count(given, 10_000).map(|value| draft.config.limits.max_streams_per_connection = value)
@@ -101,6 +110,7 @@ pub(super) const LIMITS: &[Key] = &[
         flag: None,
         kind: Kind::Count,
         default: DefaultValue::Text("4000"),
+        reload: Reload::Live,
         help: "Requests under way at the same time; those that last are not counted",
         set: |draft, given| {
             count_usize(given, 1_000_000).map(|value| draft.config.limits.max_requests_in_flight = value)
@@ -112,6 +122,7 @@ pub(super) const LIMITS: &[Key] = &[
         flag: None,
         kind: Kind::Count,
         default: DefaultValue::Text("1000"),
+        reload: Reload::Live,
         help: "The same of one user",
         set: |draft, given| {
             count_usize(given, 1_000_000)
@@ -124,6 +135,7 @@ pub(super) const LIMITS: &[Key] = &[
         flag: None,
         kind: Kind::Count,
         default: DefaultValue::Text("20000"),
+        reload: Reload::Live,
         help: "Watches, logs, exec and the like open at the same time",
         set: |draft, given| {
             count_usize(given, 1_000_000).map(|value| draft.config.limits.max_streams = value)
@@ -135,6 +147,7 @@ pub(super) const LIMITS: &[Key] = &[
         flag: None,
         kind: Kind::Count,
         default: DefaultValue::Text("10000"),
+        reload: Reload::Live,
         help: "The same of one user",
         set: |draft, given| {
             count_usize(given, 1_000_000).map(|value| draft.config.limits.max_streams_per_user = value)
@@ -146,6 +159,7 @@ pub(super) const LIMITS: &[Key] = &[
         flag: None,
         kind: Kind::Fraction,
         default: DefaultValue::Text("0"),
+        reload: Reload::Live,
         help: "Share of HTTP/2 requests after which their client is asked to connect anew, at most 0.02",
         set: |draft, given| {
             chance(given, MOST_GOAWAYS).map(|value| draft.config.limits.goaway_chance = value)
@@ -157,6 +171,7 @@ pub(super) const LIMITS: &[Key] = &[
         flag: Some("shutdown-delay"),
         kind: Kind::Duration,
         default: DefaultValue::Text("5s"),
+        reload: Reload::Live,
         help: "From the signal to stop, and /readyz saying so, to the end of normal service",
         set: |draft, given| delay(given).map(|value| draft.config.limits.shutdown_delay = value),
     },
@@ -166,6 +181,7 @@ pub(super) const LIMITS: &[Key] = &[
         flag: None,
         kind: Kind::Duration,
         default: DefaultValue::Text("10s"),
+        reload: Reload::Live,
         help: "Over how long watches and logs are ended after it",
         set: |draft, given| delay(given).map(|value| draft.config.limits.watch_drain_window = value),
     },
@@ -175,6 +191,7 @@ pub(super) const LIMITS: &[Key] = &[
         flag: None,
         kind: Kind::Duration,
         default: DefaultValue::Text("60s"),
+        reload: Reload::Live,
         help: "How long requests, exec and port-forward may go on after it",
         set: |draft, given| timeout(given).map(|value| draft.config.limits.drain_timeout = value),
     },
@@ -184,6 +201,7 @@ pub(super) const LIMITS: &[Key] = &[
         flag: None,
         kind: Kind::Duration,
         default: DefaultValue::Text("10s"),
+        reload: Reload::Live,
         help: "For a connection to the apiserver, TLS included",
         set: |draft, given| timeout(given).map(|value| draft.config.limits.connect_timeout = value),
     },
@@ -193,6 +211,7 @@ pub(super) const LIMITS: &[Key] = &[
         flag: None,
         kind: Kind::Duration,
         default: DefaultValue::Text("30s"),
+        reload: Reload::Live,
         help: "For the apiserver's answer to exec, attach and port-forward",
         set: |draft, given| timeout(given).map(|value| draft.config.limits.upgrade_timeout = value),
     },
@@ -202,6 +221,7 @@ pub(super) const LIMITS: &[Key] = &[
         flag: None,
         kind: Kind::Count,
         default: DefaultValue::Text("100000"),
+        reload: Reload::Restart,
         help: "Token records kept in memory",
         set: |draft, given| {
             count(given, 100_000_000).map(|value| draft.config.limits.token_cache_entries = u64::from(value))
@@ -213,6 +233,7 @@ pub(super) const LIMITS: &[Key] = &[
         flag: None,
         kind: Kind::Count,
         default: DefaultValue::Text("10000"),
+        reload: Reload::Restart,
         help: "Lines that wait for the log writer; more are dropped and counted",
         set: |draft, given| {
             count_usize(given, 10_000_000).map(|value| draft.config.limits.log_queue_lines = value)

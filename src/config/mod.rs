@@ -10,6 +10,7 @@ mod error;
 mod file;
 mod key;
 mod limits;
+mod live;
 mod resolution;
 mod review_keys;
 mod settings;
@@ -25,7 +26,8 @@ use std::time::Duration;
 
 pub use clusters::{ClusterRules, ConfiguredCluster, CredentialFiles, ServiceAccountMode};
 pub use error::{ConfigError, ConfigErrors};
-pub use key::{DefaultValue, Given, Key, Kind};
+pub use key::{DefaultValue, Given, Key, Kind, Reload};
+pub use live::{LiveConfig, OwnLimits};
 pub use resolution::{Resolution, Value};
 pub use review_keys::Reviews;
 pub use source::{ConfigFile, Host, Origin, Sources};
@@ -198,7 +200,7 @@ impl Config {
     }
 
     /// A start for the keys' setters. Nobody sees it: each key without an own "unset" has a default that replaces it.
-    fn blank() -> Self {
+    pub(crate) fn blank() -> Self {
         let nowhere = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
         Self {
             listen: nowhere,

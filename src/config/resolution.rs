@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::clusters;
 use super::error::{ConfigError, ConfigErrors};
 use super::file;
-use super::key::{DefaultValue, Draft, Given, Key, Kind};
+use super::key::{DefaultValue, Draft, Given, Key, Kind, Reload};
 use super::source::{CONFIG_VARIABLE, Origin, Sources, VARIABLE_PREFIX};
 use super::{API_VERSION, Config, KEYS, KIND, TlsFiles, settings};
 use crate::setting::{ENVIRONMENT_PREFIX, Setting};
@@ -42,28 +42,29 @@ impl Resolution {
         let mut errors = parsed.errors;
         errors.extend(near_misses(&sources.environment));
         let in_file: BTreeMap<_, _> = parsed.values.into_iter().collect();
-        let mut draft = Draft {
-            config: Config::blank(),
-            tls: TlsFiles { certificate: PathBuf::new(), key: PathBuf::new() },
-            allowed_users: None,
-            allowed_groups: None,
-        };
-        let mut values = Vec::with_capacity(KEYS.len());
-        for key in KEYS {
-            let value = winner(key, sources, &in_file);
-            match &value.given {
-                Some(given) => errors.extend(store(&mut draft, &value, given)),
-                None => errors.extend(missing(key)),
-            }
-            values.push(value);
-        }
-        let mut config = finish(draft, &mut errors);
+        let values: Vec<_> = KEYS.iter().map(|key| winner(key, sources, &in_file)).collect();
+        let mut config = typed(&values, &mut errors);
         config.settings = settings::of(&sources.environment, &mut errors);
         if let Some((list, origin)) = &clusters {
             config.clusters = clusters::parse(list, origin, &mut errors);
         }
         ConfigErrors::check(errors)?;
         Ok(Self { config, values, clusters })
+    }
+
+    /// What is in use after the sources were read again and gave `again`: the keys that change live as they are there, all
+    /// others as they are here.
+    pub fn reloaded(&self, again: &Self) -> Result<Self, ConfigErrors> {
+        let in_use = |(own, again): (&Value, &Value)| match own.key.reload {
+            Reload::Live => again.clone(),
+            Reload::Restart => own.clone(),
+        };
+        let values: Vec<_> = self.values.iter().zip(&again.values).map(in_use).collect();
+        let mut errors = Vec::new();
+        let config = typed(&values, &mut errors);
+        ConfigErrors::check(errors)?;
+        let (settings, clusters) = (self.config.settings.clone(), again.config.clusters.clone());
+        Ok(Self { config: Config { clusters, settings, ..config }, values, clusters: again.clusters.clone() })
     }
 
     /// The keys whose values are others than in `before`.
@@ -137,6 +138,23 @@ fn winner(key: &'static Key, sources: &Sources, in_file: &BTreeMap<&str, Given>)
         DefaultValue::Computed(_, compute) => compute(&sources.host, &sources.environment),
     };
     Value { key, given: given.map(Given::One), origin: Origin::Default }
+}
+
+/// The values with their types, and all that is wrong with them.
+fn typed(values: &[Value], errors: &mut Vec<ConfigError>) -> Config {
+    let mut draft = Draft {
+        config: Config::blank(),
+        tls: TlsFiles { certificate: PathBuf::new(), key: PathBuf::new() },
+        allowed_users: None,
+        allowed_groups: None,
+    };
+    for value in values {
+        match &value.given {
+            Some(given) => errors.extend(store(&mut draft, value, given)),
+            None => errors.extend(missing(value.key)),
+        }
+    }
+    finish(draft, errors)
 }
 
 fn store(draft: &mut Draft, value: &Value, given: &Given) -> Option<ConfigError> {

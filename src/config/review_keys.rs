@@ -1,6 +1,6 @@
 //! The keys that are about the tokens of service accounts; [`KEYS`](super::KEYS) has them at their place.
 
-use super::key::{DefaultValue, Key, Kind};
+use super::key::{DefaultValue, Key, Kind, Reload};
 use super::value::{audiences, count, count_usize};
 
 /// How the tokens of service accounts are reviewed.
@@ -20,6 +20,7 @@ pub(super) const AUDIENCES: Key = Key {
     flag: None,
     kind: Kind::List,
     default: DefaultValue::Unset,
+    reload: Reload::Live,
     help: "Audiences of service accounts' tokens, one of which a token must have; unset: the apiserver's own",
     set: |draft, given| audiences(given).map(|value| draft.config.reviews.audiences = value),
 };
@@ -30,6 +31,7 @@ pub(super) const PER_SECOND: Key = Key {
     flag: None,
     kind: Kind::Count,
     default: DefaultValue::Text("200"),
+    reload: Reload::Live,
     help: "TokenReviews that a cluster is asked for in a second",
     set: |draft, given| count(given, 100_000).map(|value| draft.config.reviews.per_second = value),
 };
@@ -40,6 +42,7 @@ pub(super) const AT_ONCE: Key = Key {
     flag: None,
     kind: Kind::Count,
     default: DefaultValue::Text("32"),
+    reload: Reload::Live,
     help: "TokenReviews that a cluster is asked for at the same time",
     set: |draft, given| count_usize(given, 10_000).map(|value| draft.config.reviews.at_once = value),
 };

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::cluster_keys;
-use super::key::{DefaultValue, Key, Kind};
+use super::key::{DefaultValue, Key, Kind, Reload};
 use super::limits::LIMITS;
 use super::review_keys;
 use super::source::Host;
@@ -21,6 +21,7 @@ const GENERAL: &[Key] = &[
         flag: Some("listen"),
         kind: Kind::Address,
         default: DefaultValue::Text("0.0.0.0:8443"),
+        reload: Reload::Restart,
         help: "Where clients connect (TLS)",
         set: |draft, given| address(given).map(|value| draft.config.listen = value),
     },
@@ -30,6 +31,7 @@ const GENERAL: &[Key] = &[
         flag: Some("admin-listen"),
         kind: Kind::Address,
         default: DefaultValue::Text("127.0.0.1:9090"),
+        reload: Reload::Restart,
         help: "Where probes and metrics are served (no TLS)",
         set: |draft, given| address(given).map(|value| draft.config.admin_listen = value),
     },
@@ -42,6 +44,7 @@ const GENERAL: &[Key] = &[
             "/var/lib/portcullis as root, else ~/.local/share/portcullis",
             default_data_dir,
         ),
+        reload: Reload::Restart,
         help: "Database and self-made certificate authority",
         set: |draft, given| path(given).map(|value| draft.config.data_dir = value),
     },
@@ -51,6 +54,7 @@ const GENERAL: &[Key] = &[
         flag: None,
         kind: Kind::Path,
         default: DefaultValue::Unset,
+        reload: Reload::Restart,
         help: "Backups of the database; unset: beside the data directory, with -backups behind its name",
         set: |draft, given| path(given).map(|value| draft.config.backup_dir = value),
     },
@@ -60,6 +64,7 @@ const GENERAL: &[Key] = &[
         flag: None,
         kind: Kind::Bool,
         default: DefaultValue::Unset,
+        reload: Reload::Restart,
         help: "false at the first start: store keys in clear until the feature token-hashing is enabled",
         set: |draft, given| boolean(given).map(|value| draft.config.token_hashing = Some(value)),
     },
@@ -69,6 +74,7 @@ const GENERAL: &[Key] = &[
         flag: None,
         kind: Kind::Url,
         default: DefaultValue::Unset,
+        reload: Reload::Restart,
         help: "How clients reach the server, for kubeconfigs; unset: from the listen address",
         set: |draft, given| origin(given).map(|value| draft.config.server_url = Some(value)),
     },
@@ -80,6 +86,7 @@ const GENERAL: &[Key] = &[
         default: DefaultValue::Computed("number of cores", |host, _| {
             Some(host.cores.clamp(1, 1024).to_string())
         }),
+        reload: Reload::Restart,
         help: "Threads that serve clients",
         set: |draft, given| count_usize(given, 1024).map(|value| draft.config.workers = value),
     },
@@ -91,6 +98,7 @@ const GENERAL: &[Key] = &[
         flag: Some("tls-cert"),
         kind: Kind::Path,
         default: DefaultValue::Unset,
+        reload: Reload::Restart,
         help: "Certificate chain to serve, PEM; unset: one signed by a self-made authority",
         set: |draft, given| path(given).map(|value| draft.tls.certificate = value),
     },
@@ -100,6 +108,7 @@ const GENERAL: &[Key] = &[
         flag: Some("tls-key"),
         kind: Kind::Path,
         default: DefaultValue::Unset,
+        reload: Reload::Restart,
         help: "The certificate's private key, PEM",
         set: |draft, given| path(given).map(|value| draft.tls.key = value),
     },
@@ -109,6 +118,7 @@ const GENERAL: &[Key] = &[
         flag: None,
         kind: Kind::List,
         default: DefaultValue::Unset,
+        reload: Reload::Restart,
         help: "Further host names and addresses for the self-made certificate",
         set: |draft, given| server_names(given).map(|value| draft.config.server_names = value),
     },
@@ -127,6 +137,7 @@ const GENERAL: &[Key] = &[
         flag: None,
         kind: Kind::List,
         default: DefaultValue::Unset,
+        reload: Reload::Live,
         help: "User and group names beginning with system: that may be given to users",
         set: |draft, given| {
             system_identities(given).map(|value| draft.config.allowed_system_identities = value)
@@ -141,6 +152,7 @@ const LOG: &[Key] = &[
         flag: None,
         kind: Kind::Text,
         default: DefaultValue::Text("json"),
+        reload: Reload::Restart,
         help: "Form of log lines: json or text",
         set: |draft, given| log_format(given).map(|value| draft.config.log.format = value),
     },
@@ -150,6 +162,7 @@ const LOG: &[Key] = &[
         flag: None,
         kind: Kind::Text,
         default: DefaultValue::Text("info"),
+        reload: Reload::Live,
         help: "Least important level written: error, warn, info, debug or trace",
         set: |draft, given| {
             let level = choice(given, &["error", "warn", "info", "debug", "trace"])?;
@@ -163,6 +176,7 @@ const LOG: &[Key] = &[
         flag: None,
         kind: Kind::Bool,
         default: DefaultValue::Text("true"),
+        reload: Reload::Live,
         help: "One line a request",
         set: |draft, given| boolean(given).map(|value| draft.config.log.access = value),
     },
@@ -188,6 +202,7 @@ const FILLER: Key = Key {
     flag: None,
     kind: Kind::Text,
     default: DefaultValue::Unset,
+    reload: Reload::Restart,
     help: "",
     set: |_, _| Ok(()),
 };

@@ -38,13 +38,13 @@ fn companion(key: &Key) -> Option<&'static str> {
     }
 }
 
-fn sources() -> Sources {
+pub(super) fn sources() -> Sources {
     let mut sources = Sources { host: Host { superuser: false, cores: 3 }, ..Sources::default() };
     sources.environment.insert("HOME".into(), "/home/gate".into());
     sources
 }
 
-fn with_file(mut sources: Sources, body: &str) -> Sources {
+pub(super) fn with_file(mut sources: Sources, body: &str) -> Sources {
     let text = format!("apiVersion: {API_VERSION}\nkind: {KIND}\n{body}\n");
     sources.file = Some(ConfigFile { path: PathBuf::from("gate.yaml"), text });
     sources
@@ -345,9 +345,11 @@ fn the_readme_lists_every_key() {
     let row = |key: &Key| {
         let flag = key.flag.map(|flag| format!("`--{flag}`")).unwrap_or_default();
         let (path, variable, kind) = (key.path, key.environment, key.kind.name());
-        format!("| `{path}` | `{variable}` | {flag} | {kind} | {} | {} |\n", key.default.describe(), key.help)
+        let (default, reload) = (key.default.describe(), key.reload.name());
+        format!("| `{path}` | `{variable}` | {flag} | {kind} | {default} | {reload} | {} |\n", key.help)
     };
-    let head = "| key | variable | flag | type | default | what it is |\n|---|---|---|---|---|---|\n";
+    let head =
+        "| key | variable | flag | type | default | reload | what it is |\n|---|---|---|---|---|---|---|\n";
     let table = head.to_owned() + &KEYS.iter().map(row).collect::<String>() + "\n";
     let readme = include_str!("../../README.md");
     assert!(readme.contains(&table), "the table in README.md should be:\n{table}");

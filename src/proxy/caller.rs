@@ -37,7 +37,7 @@ pub(in crate::proxy) async fn authenticate(
     gate: &Gate,
     client: &Client,
     parts: &Parts,
-    destination: Option<&Destination<'_>>,
+    destination: Option<&Destination>,
     record: &mut RequestRecord,
 ) -> Result<Leave, ProxyError> {
     let presented = Presented::from_headers(&parts.headers).inspect_err(|error| gate.count(error))?;
@@ -63,7 +63,7 @@ pub(in crate::proxy) async fn authenticate(
 async fn service_account(
     gate: &Gate,
     token: Jwt,
-    destination: Option<&Destination<'_>>,
+    destination: Option<&Destination>,
 ) -> Result<ServiceAccount, ProxyError> {
     let Some(destination) = destination else {
         let error = AccountError::Elsewhere.into();

@@ -8,7 +8,8 @@ use super::answer::{self, Shown};
 use super::route::Route;
 use super::stream::{Enrolment, unless_cut};
 use super::tunnel::{self, UpgradeAnswer};
-use super::{Forwarded, Gate, ProxyError};
+use super::{Forwarded, ProxyError};
+use crate::config::Limits;
 use crate::kube::RequestInfo;
 use crate::upstream::{Class, Upgrade, UpstreamRequest};
 
@@ -39,7 +40,7 @@ pub(super) async fn exchange(
 
 /// A request that becomes a tunnel, unless the cluster refuses.
 pub(super) async fn open_tunnel(
-    gate: &Gate,
+    limits: &Limits,
     enrolment: Enrolment,
     route: &Route<'_>,
     request: UpstreamRequest,
@@ -52,7 +53,7 @@ pub(super) async fn open_tunnel(
     }
     let mut stream = enrolment.enter().await?;
     let shown = Shown::by(&request);
-    let (answerer, limit) = (answer::answerer(info), gate.limits.upgrade_timeout);
+    let (answerer, limit) = (answer::answerer(info), limits.upgrade_timeout);
     let mut opened = pin!(tunnel::open(route.upstream, request, answerer, upgrade, client, limit));
     match unless_cut(&mut stream, opened.as_mut()).await? {
         UpgradeAnswer::Tunnel(tunnel) => Ok(Forwarded::Tunnel(tunnel, stream)),

@@ -7,23 +7,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::config::Chance;
 
 /// Draws lots.
+#[derive(Default)]
 pub struct Lottery {
-    chance: Chance,
     drawn: AtomicU64,
     /// A keyed hash of a count is as good as a random number here, and costs no system call.
     hasher: RandomState,
 }
 
 impl Lottery {
-    /// Lots of which the share `chance` wins.
-    pub fn new(chance: Chance) -> Self {
-        Self { chance, drawn: AtomicU64::new(0), hasher: RandomState::new() }
-    }
-
-    /// Whether the next one wins.
-    pub(super) fn draw(&self) -> bool {
-        !self.chance.is_none()
-            && self.chance.chooses(self.hasher.hash_one(self.drawn.fetch_add(1, Ordering::Relaxed)))
+    /// Whether the next one wins, of which the share `chance` does.
+    pub(super) fn draw(&self, chance: Chance) -> bool {
+        !chance.is_none() && chance.chooses(self.hasher.hash_one(self.drawn.fetch_add(1, Ordering::Relaxed)))
     }
 }
 
@@ -34,8 +28,8 @@ mod tests {
     #[test]
     fn the_share_that_wins_is_the_one_asked_for() {
         for (share, least, most) in [(0.0, 0, 0), (0.02, 1700, 2300), (0.001, 50, 150)] {
-            let lottery = Lottery::new(Chance::of_share(share));
-            let won = (0..100_000).filter(|_| lottery.draw()).count();
+            let lottery = Lottery::default();
+            let won = (0..100_000).filter(|_| lottery.draw(Chance::of_share(share))).count();
             assert!((least..=most).contains(&won), "{share}: {won}");
         }
     }

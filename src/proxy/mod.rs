@@ -38,7 +38,7 @@ pub use route::Clusters;
 
 use crate::authn::{Authenticator, MetricsReader, ServiceAccounts};
 use crate::authz::Impersonation;
-use crate::config::Limits;
+use crate::config::OwnLimits;
 use crate::kube::RequestInfo;
 use crate::streams::{Guard, StreamKind};
 use crate::telemetry::{EXPOSITION_TYPE, RequestRecord, Telemetry};
@@ -64,8 +64,8 @@ pub struct Gate {
     pub admission: Arc<Admission>,
     /// After which requests a client is asked to connect anew.
     pub lottery: Lottery,
-    /// What a client may take.
-    pub limits: Limits,
+    /// What a client may take: this worker's own copy.
+    pub limits: OwnLimits,
     /// Shared by all workers.
     pub telemetry: Arc<Telemetry>,
 }
@@ -103,7 +103,8 @@ async fn forward(
     mut request: Request<Incoming>,
     record: &mut RequestRecord,
 ) -> Result<Forwarded, ProxyError> {
-    check(&request, client, &gate.limits)?;
+    let limits = gate.limits.current();
+    check(&request, client, &limits)?;
     let on_upgrade = hyper::upgrade::on(&mut request);
     let (parts, incoming) = request.into_parts();
     let destination = gate.clusters.destination(parts.uri.path());
@@ -121,15 +122,15 @@ async fn forward(
     let (destination, info) = destination.zip(info).ok_or(ProxyError::UnknownCluster)?;
     let (headers, asked) = sanitize(&parts.headers, parts.version)?;
     let mut permit = caller.permit();
-    let reached = gate.clusters.reach(&destination, &permit).await?;
-    let route = reached.route(&destination);
+    let way = gate.clusters.reach(&destination, &permit).await?;
+    let route = way.route(&destination);
     caller.check_cluster(route.upstream.cluster())?;
     if let Some(asked) = asked {
         let cluster = route.upstream.cluster();
         permit = Box::pin(impersonation::permit(gate, permit, &asked, cluster, record)).await?;
     }
     let upgrade = headers.upgrade().copied();
-    let (body, received) = RequestBody::of(incoming, gate.limits.body_idle_timeout);
+    let (body, received) = RequestBody::of(incoming, limits.body_idle_timeout);
     record.count_received(received);
     let request = UpstreamRequest::impersonating(
         permit,
@@ -145,13 +146,13 @@ async fn forward(
         caller,
         client: Arc::clone(client),
         cluster: Arc::clone(route.cluster),
-        claim: gate.clusters.claim(&reached),
+        claim: gate.clusters.claim(&way),
         kind: StreamKind::of(&info),
         has_own_connection: parts.version != Version::HTTP_2,
     };
     let mut forwarded = match upgrade {
         Some(upgrade) => {
-            Box::pin(open_tunnel(gate, enrolment, &route, request, upgrade, on_upgrade, &info)).await?
+            Box::pin(open_tunnel(&limits, enrolment, &route, request, upgrade, on_upgrade, &info)).await?
         }
         None => exchange(enrolment, &route, request, &info).await?,
     };
@@ -166,14 +167,14 @@ async fn let_in(
     gate: &Gate,
     client: &Client,
     parts: &Parts,
-    destination: Option<&Destination<'_>>,
+    destination: Option<&Destination>,
     info: Option<&RequestInfo<'_>>,
     record: &mut RequestRecord,
 ) -> Result<Leave, ProxyError> {
     let leave = caller::authenticate(gate, client, parts, destination, record).await?;
     let lasts = info.is_some_and(RequestInfo::is_long_running) || parts.headers.contains_key(UPGRADE);
     // A stream of hours would keep the connection that is to end.
-    if parts.version == Version::HTTP_2 && !lasts && gate.lottery.draw() {
+    if parts.version == Version::HTTP_2 && !lasts && gate.lottery.draw(gate.limits.current().goaway_chance) {
         gate.telemetry.metrics.load.count_goaway();
         client.go_away.notify_one();
     }
@@ -241,7 +242,7 @@ pub fn refuse(
 }
 
 /// What the request asks of its cluster.
-fn info<'p>(parts: &'p Parts, destination: &Destination<'_>) -> RequestInfo<'p> {
+fn info<'p>(parts: &'p Parts, destination: &Destination) -> RequestInfo<'p> {
     let path = parts.uri.path().get(destination.path_offset()..).unwrap_or("/");
     RequestInfo::of(&parts.method, path, parts.uri.query())
 }

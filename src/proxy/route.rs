@@ -11,9 +11,10 @@ use http::uri::PathAndQuery;
 
 use super::ProxyError;
 use crate::authz::Permit;
-use crate::cluster::{Cluster, ClusterId, Member, Registry, State};
-use crate::config::Limits;
-use crate::streams::CutReason;
+use crate::cluster::{Cluster, ClusterId, Member, Members, Origin, Registry, ServiceAccountMode, State};
+use crate::config::LiveConfig;
+use crate::live::Own;
+use crate::streams::{CutReason, Owner};
 use crate::telemetry::Telemetry;
 use crate::upstream::Upstream;
 
@@ -23,40 +24,29 @@ const PREFIX: &str = "/k8s/clusters/";
 /// How long a request waits for a cluster that was added or changed a moment ago.
 const LOADING_PATIENCE: Duration = Duration::from_secs(5);
 
-/// The clusters a worker can reach. The way to the default one is there from the start and for good, so that its requests
-/// ask nobody; the others are looked up in the registry, and a way to them is made when the first request wants it.
+/// The clusters a worker can reach. The way to the default one is there from the start and for good, and what holds for it
+/// the worker has a copy of, so that its requests count no references that other workers count; the others are looked up
+/// in the registry, and a way to them is made when the first request wants it.
 pub struct Clusters {
-    default: Way,
-    registry: Registry,
+    default: Own<Arc<Members>, Member>,
+    default_upstream: Arc<Upstream>,
+    /// In an `Arc` of this worker's, for the same reason.
+    registry: Arc<Registry>,
     others: Mutex<HashMap<ClusterId, Arc<Upstream>>>,
-    limits: Limits,
+    config: LiveConfig,
     telemetry: Arc<Telemetry>,
 }
 
-/// A cluster and our connections to it.
-pub struct Way {
-    member: Arc<Member>,
-    upstream: Arc<Upstream>,
-}
-
 /// Where a request is to go, by its path. Whether it may go there is another question.
-pub struct Destination<'c> {
-    cluster: Found<'c>,
+pub struct Destination {
+    member: Arc<Member>,
     path_offset: usize,
 }
 
-/// Nothing of the default cluster is shared between workers more than it has to be; of the others each request has a part.
-enum Found<'c> {
-    Default(&'c Way),
-    Other(Arc<Member>),
-}
-
-/// The way of a request that may go there.
-pub enum Reached<'c> {
-    /// To the default cluster.
-    Default(&'c Way),
-    /// To another.
-    Other(Way),
+/// The way of a request that may go there: the cluster and our connections to it.
+pub struct Way {
+    member: Arc<Member>,
+    upstream: Arc<Upstream>,
 }
 
 /// A request's cluster, and its target there.
@@ -69,9 +59,9 @@ pub struct Route<'c> {
     pub path_offset: usize,
 }
 
-/// What a stream to a cluster that can be removed is open by.
+/// What a stream to a cluster is open by.
 pub struct Claim {
-    registry: Registry,
+    registry: Arc<Registry>,
     member: Arc<Member>,
 }
 
@@ -81,47 +71,45 @@ impl Clusters {
         default: Arc<Member>,
         cluster: Arc<Cluster>,
         registry: Registry,
-        limits: Limits,
+        config: LiveConfig,
         telemetry: Arc<Telemetry>,
     ) -> Self {
-        let upstream = Arc::new(Upstream::new(cluster, &limits, &telemetry));
-        let default = Way { member: default, upstream };
-        Self { default, registry, others: Mutex::default(), limits, telemetry }
+        let default_upstream = Arc::new(Upstream::new(cluster, &config, &telemetry));
+        let default = Own::of(registry.subscribe(), move |members: &Arc<Members>| {
+            Member::clone(members.get(&default.record.id).unwrap_or(&default))
+        });
+        let registry = Arc::new(registry);
+        Self { default, default_upstream, registry, others: Mutex::default(), config, telemetry }
     }
 
     /// Where a request of this path goes, or `None` for a cluster that we don't have.
-    pub fn destination(&self, path: &str) -> Option<Destination<'_>> {
-        let default = Found::Default(&self.default);
+    pub fn destination(&self, path: &str) -> Option<Destination> {
         let Some(rest) = path.strip_prefix(PREFIX) else {
-            return Some(Destination { cluster: default, path_offset: 0 });
+            return Some(Destination { member: self.default.current(), path_offset: 0 });
         };
         let id = rest.split('/').next().unwrap_or_default();
         let path_offset = PREFIX.len() + id.len();
-        let cluster = if id == self.default.member.record.id.as_str() {
+        let default = self.default.current();
+        let member = if id == default.record.id.as_str() {
             default
         } else {
-            Found::Other(self.registry.member(&ClusterId::try_from(id).ok()?)?)
+            self.registry.member(&ClusterId::try_from(id).ok()?)?
         };
-        Some(Destination { cluster, path_offset })
+        Some(Destination { member, path_offset })
     }
 
     /// The way to a destination for a request by `permit`. As the cluster is now: it may have been removed, or closed to
     /// the user, since the path was looked at.
-    pub async fn reach<'c>(
-        &self,
-        destination: &Destination<'c>,
-        permit: &Permit,
-    ) -> Result<Reached<'c>, ProxyError> {
-        match &destination.cluster {
-            Found::Default(way) => {
-                admit(&way.member, permit)?;
-                Ok(Reached::Default(way))
-            }
-            Found::Other(member) => Box::pin(self.reach_other(&member.record.id, permit)).await,
+    pub async fn reach(&self, destination: &Destination, permit: &Permit) -> Result<Way, ProxyError> {
+        if destination.member.origin == Origin::Default {
+            let member = self.default.current();
+            admit(&member, permit)?;
+            return Ok(Way { member, upstream: Arc::clone(&self.default_upstream) });
         }
+        Box::pin(self.reach_other(&destination.member.record.id, permit)).await
     }
 
-    async fn reach_other<'c>(&self, id: &ClusterId, permit: &Permit) -> Result<Reached<'c>, ProxyError> {
+    async fn reach_other(&self, id: &ClusterId, permit: &Permit) -> Result<Way, ProxyError> {
         let unknown = || ProxyError::UnknownCluster;
         // Whoever may not use it does not wait for it.
         admit(&*self.registry.member(id).ok_or_else(unknown)?, permit)?;
@@ -130,17 +118,12 @@ impl Clusters {
         let member = self.registry.settled(id, LOADING_PATIENCE).await.ok_or_else(unknown)?;
         admit(&member, permit)?;
         let upstream = self.upstream(id, ready(&member)?);
-        Ok(Reached::Other(Way { member, upstream }))
+        Ok(Way { member, upstream })
     }
 
-    /// What a stream on this way is open by; nothing for the default cluster, which stays.
-    pub fn claim(&self, reached: &Reached<'_>) -> Option<Claim> {
-        match reached {
-            Reached::Default(_) => None,
-            Reached::Other(way) => {
-                Some(Claim { registry: self.registry.clone(), member: Arc::clone(&way.member) })
-            }
-        }
+    /// What a stream on this way is open by.
+    pub fn claim(&self, way: &Way) -> Claim {
+        Claim { registry: Arc::clone(&self.registry), member: Arc::clone(&way.member) }
     }
 
     /// Lets go of the connections to clusters that were removed or replaced, whenever that happens. On the worker's own
@@ -170,27 +153,21 @@ impl Clusters {
         if let Some(known) = others.get(id).filter(|known| Arc::ptr_eq(known.cluster(), cluster)) {
             return Arc::clone(known);
         }
-        let upstream = Arc::new(Upstream::new(Arc::clone(cluster), &self.limits, &self.telemetry));
+        let upstream = Arc::new(Upstream::new(Arc::clone(cluster), &self.config, &self.telemetry));
         others.insert(id.clone(), Arc::clone(&upstream));
         upstream
     }
 }
 
-impl Destination<'_> {
+impl Destination {
     /// The cluster as it was when the path was looked at.
     pub fn member(&self) -> &Member {
-        match &self.cluster {
-            Found::Default(way) => &way.member,
-            Found::Other(member) => member,
-        }
+        &self.member
     }
 
     /// The cluster itself, to ask it something before it is known who may go there.
     pub fn cluster(&self) -> Result<Arc<Cluster>, ProxyError> {
-        match &self.cluster {
-            Found::Default(way) => Ok(Arc::clone(way.upstream.cluster())),
-            Found::Other(member) => ready(member).map(Arc::clone),
-        }
+        ready(&self.member).map(Arc::clone)
     }
 
     /// Where the cluster's own path begins within the request's.
@@ -199,28 +176,26 @@ impl Destination<'_> {
     }
 }
 
-impl Reached<'_> {
+impl Way {
     /// The route to `destination` on this way.
-    pub fn route(&self, destination: &Destination<'_>) -> Route<'_> {
-        let way = match self {
-            Self::Default(way) => way,
-            Self::Other(way) => way,
-        };
-        let cluster = way.member.record.id.shared();
-        Route { cluster, upstream: &way.upstream, path_offset: destination.path_offset }
+    pub fn route(&self, destination: &Destination) -> Route<'_> {
+        let cluster = self.member.record.id.shared();
+        Route { cluster, upstream: &self.upstream, path_offset: destination.path_offset }
     }
 }
 
 impl Claim {
-    /// Why a stream that has just been entered among the live ones may not be there. A change from here on finds it
-    /// there. Who may use the cluster is compared and not decided anew: whoever still may comes again.
-    pub fn refusal(&self) -> Option<CutReason> {
+    /// Why a stream of `owner` that has just been entered among the live ones may not be there. A change from here on
+    /// finds it there. Who may use the cluster is compared and not decided anew: whoever still may comes again.
+    pub fn refusal(&self, owner: &Owner) -> Option<CutReason> {
         let before = &self.member.record;
         let now = self.registry.member(&before.id);
-        match now.filter(|now| now.record.reach.is_same_place(&before.reach)) {
-            None => Some(CutReason::ClusterRemoved),
-            Some(now) => (now.record.access != before.access).then_some(CutReason::AccessLost),
-        }
+        let Some(now) = now.filter(|now| now.record.reach.is_same_place(&before.reach)) else {
+            return Some(CutReason::ClusterRemoved);
+        };
+        let is_denied = now.record.service_accounts == ServiceAccountMode::Deny
+            && matches!(owner, Owner::ServiceAccount { .. });
+        (now.record.access != before.access || is_denied).then_some(CutReason::AccessLost)
     }
 }
 

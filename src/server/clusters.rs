@@ -106,6 +106,10 @@ pub(super) async fn cut(records: &Records, change: cluster::Change) {
             let names = names(records).await;
             streams.cut(|entry| is_to(entry, &id) && !admits(&access, entry, &names), CutReason::AccessLost);
         }
+        cluster::Change::AccountsDenied(id) => {
+            let is_account = |entry: &Entry| matches!(entry.owner(), Owner::ServiceAccount { .. });
+            streams.cut(|entry| is_to(entry, &id) && is_account(entry), CutReason::AccessLost);
+        }
     }
 }
 

@@ -52,7 +52,7 @@ pub(super) async fn serve(
     address: SocketAddr,
     permit: OwnedSemaphorePermit,
 ) {
-    let limits = &context.dispatch.gate.limits;
+    let limits = context.dispatch.gate.limits.current();
     let handshake = tokio::time::timeout(limits.tls_handshake_timeout, context.acceptor.accept(stream)).await;
     let stream = match handshake {
         Ok(Ok(stream)) => stream,
@@ -79,7 +79,7 @@ async fn serve_http1(
     address: SocketAddr,
     permit: OwnedSemaphorePermit,
 ) {
-    let limits = &context.dispatch.gate.limits;
+    let limits = context.dispatch.gate.limits.current();
     let head = limits.max_header_bytes * LIBRARY_FACTOR;
     let io = ClientIo::http1(stream, head, limits.first_byte_timeout, limits.header_timeout);
     let client = client(address, io.check(), permit, &context);
@@ -129,7 +129,7 @@ async fn serve_http2(
     address: SocketAddr,
     permit: OwnedSemaphorePermit,
 ) {
-    let limits = &context.dispatch.gate.limits;
+    let limits = context.dispatch.gate.limits.current();
     let io = ClientIo::http2(stream, limits.first_byte_timeout);
     let client = client(address, io.check(), permit, &context);
     let header_list = u32::try_from(limits.max_header_bytes * LIBRARY_FACTOR).unwrap_or(u32::MAX);

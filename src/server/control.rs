@@ -9,21 +9,23 @@ use super::ServeError;
 use crate::api::Info;
 use crate::authority::{Authority, Policy};
 use crate::cluster::Registry;
-use crate::config::Config;
+use crate::config::LiveConfig;
 use crate::setting::{Setting, Values};
 use crate::store::Store;
 
 /// The authority with its first administrator, its settings followed and its house kept.
 pub(super) fn start_authority(
     control: &Runtime,
-    config: &Config,
+    config: &LiveConfig,
     store: &Store,
     info: &Info,
     clusters: &Registry,
 ) -> Result<(Arc<Authority>, JoinHandle<()>), ServeError> {
     let ca = info.certificate_authority.clone().unwrap_or_default();
+    let live = config;
+    let config = live.current();
     let policy = Policy {
-        allowed_system_identities: config.allowed_system_identities.clone(),
+        config: live.clone(),
         environment: config.settings.clone(),
         configured: Values::from([
             (Setting::ServerUrl, info.server_url.clone()),

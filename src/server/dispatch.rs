@@ -46,7 +46,8 @@ async fn serve_api(dispatch: &Dispatch, client: &Client, request: Request<Incomi
     let (method, uri, headers, version) =
         (request.method(), request.uri(), request.headers(), request.version());
     let mut record = RequestRecord::open(&gate.telemetry, client.address, method, uri, version);
-    if let Err(error) = proxy::check_form(&request, client, &gate.limits) {
+    let limits = gate.limits.current();
+    if let Err(error) = proxy::check_form(&request, client, &limits) {
         return in_words_of_api(&proxy::refuse(gate, error, client, version, record));
     }
     let mut caller = authenticate(gate, client, uri.path(), headers, &mut record).await;
@@ -59,7 +60,7 @@ async fn serve_api(dispatch: &Dispatch, client: &Client, request: Request<Incomi
     let is_stranger = matches!(caller, Some(Authentication::Failed(StatusCode::UNAUTHORIZED)));
     let (parts, incoming) = request.into_parts();
     // Anybody may begin a login: a body that is not finished must not hold its place for longer than another.
-    let (body, received) = RequestBody::of(incoming, gate.limits.body_idle_timeout);
+    let (body, received) = RequestBody::of(incoming, limits.body_idle_timeout);
     record.count_received(received);
     let request = Request::from_parts(parts, body);
     let (api, address) = (dispatch.api.clone(), client.address);

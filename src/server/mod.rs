@@ -38,12 +38,12 @@ use crate::authn::{Authenticator, Records, ServiceAccounts};
 use crate::authority::AuthorityError;
 use crate::authz::Impersonation;
 use crate::cluster::{Cluster, ClusterError, Member, Registry};
-use crate::config::{Config, Resolution};
+use crate::config::{Config, LiveConfig, Resolution};
 use crate::proxy::{Admission, Clusters, Gate, Lottery};
 use crate::store::{Store, StoreError};
 use crate::telemetry::Telemetry;
 use bookkeeping::Bookkeeping;
-use configuration::Configuration;
+use configuration::{Configuration, Following};
 use connection::Context;
 use dispatch::Dispatch;
 use endpoints::Endpoints;
@@ -98,9 +98,10 @@ pub fn serve(started: Resolution, again: Again) -> Result<(), ServeError> {
         .build()
         .map_err(|error| ServeError::Io("can't start the control runtime", error))?;
     let config = Arc::new(started.config.clone());
+    let live = LiveConfig::new(started.config.clone());
     let telemetry = Telemetry::start(&config.log, config.limits.log_queue_lines, Box::new(io::stdout()))
         .map_err(|error| ServeError::Io("can't start the access log", error))?;
-    let configuration = Configuration::new(started, again, Arc::clone(&telemetry));
+    let configuration = Configuration::new(started, again, live, Arc::clone(&telemetry));
     let result = run(&control, &config, configuration, &telemetry);
     telemetry.flush(FLUSH_TIMEOUT);
     control.shutdown_background();
@@ -109,7 +110,7 @@ pub fn serve(started: Resolution, again: Again) -> Result<(), ServeError> {
 
 /// What is made once and shared by all workers.
 struct Shared {
-    config: Arc<Config>,
+    config: LiveConfig,
     telemetry: Arc<Telemetry>,
     authenticator: Arc<Authenticator>,
     impersonation: Arc<Impersonation>,
@@ -128,6 +129,7 @@ fn run(
     configuration: Configuration,
     telemetry: &Arc<Telemetry>,
 ) -> Result<(), ServeError> {
+    let live = configuration.live();
     let trigger = Trigger::listen(control)?;
     let store = Store::open(&config.data_dir, config.token_hashing)?;
     let records = Records::new(store.clone(), config.limits.token_cache_entries, Arc::clone(telemetry));
@@ -139,35 +141,34 @@ fn run(
     let server_config = tls::server_config(Arc::clone(&identity))?;
     control.spawn(identity.follow(Arc::clone(config), Arc::clone(telemetry), trigger.clone()));
     control.spawn(reload::read_clusters_again(clusters.clone(), trigger.clone()));
-    control.spawn(configuration.follow(clusters.clone(), records.clone(), trigger));
+    let admission = Arc::new(Admission::new(&config.limits, &telemetry.metrics.load));
+    let following =
+        Following { clusters: clusters.clone(), records: records.clone(), admission: Arc::clone(&admission) };
+    control.spawn(configuration.follow(following, trigger));
 
     let (listeners, admin) = control.block_on(endpoints::bind(config))?;
     let endpoints = Endpoints::of(&listeners, &admin)?;
     let info = endpoints.api_info(config)?;
-    let (authority, settings_feed) = control::start_authority(control, config, &store, &info, &clusters)?;
+    let (authority, settings_feed) = control::start_authority(control, &live, &store, &info, &clusters)?;
     let bookkeeping = Bookkeeping::start(control, &records, &store, &authority, telemetry);
     let readiness = Readiness::new();
-    let mode = config.cluster_rules.service_accounts;
-    control.spawn(Arc::clone(&readiness).watch(store, Arc::clone(&cluster), mode));
+    control.spawn(Arc::clone(&readiness).watch(store, Arc::clone(&cluster), live.clone()));
     control.spawn(admin::serve(admin, Arc::clone(&readiness), Arc::clone(telemetry)));
 
     let settings = authority.live_settings();
-    let service_accounts = ServiceAccounts::new(
-        config.reviews.clone(),
-        records.streams().clone(),
-        Arc::clone(telemetry),
-        control.handle().clone(),
-    )?;
+    let streams = records.streams().clone();
+    let service_accounts =
+        ServiceAccounts::new(live.clone(), streams.clone(), Arc::clone(telemetry), control.handle().clone())?;
     control.spawn(service_accounts.clone().follow_open());
     let authenticator = Arc::new(Authenticator::new(records, settings.clone(), Arc::clone(telemetry))?);
     let streams_keeper = control.spawn(Arc::clone(&authenticator).keep_streams());
-    let api = Service::new(authority, authenticator.streams().clone());
+    let api = Service::new(authority, streams.clone());
     let shared = Shared {
-        config: Arc::clone(config),
+        config: live.clone(),
         telemetry: Arc::clone(telemetry),
         authenticator,
         impersonation: Arc::new(Impersonation::new(settings, Arc::clone(telemetry))),
-        admission: Arc::new(Admission::new(&config.limits, &telemetry.metrics.load)),
+        admission,
         service_accounts,
         cluster,
         clusters,
@@ -175,7 +176,6 @@ fn run(
         api,
         acceptor: TlsAcceptor::from(server_config),
     };
-    let streams = shared.authenticator.streams().clone();
     let mut signals = StopSignals::listen(control)?;
     let (workers, worker_ended) = Workers::start(control, listeners, &Arc::new(shared))?;
     endpoints.publish(&config.data_dir)?;
@@ -185,6 +185,7 @@ fn run(
     let mut outcome = control.block_on(parts.hold_until(signals.next()));
     readiness.drain();
     if outcome.is_ok() {
+        let config = live.current();
         let going = workers.go_down(&streams, &telemetry.metrics, &config.limits, &mut signals);
         outcome = control.block_on(parts.hold_until(going));
     }
@@ -239,7 +240,7 @@ impl Workers {
         let (draining, draining_seen) = watch::channel(false);
         let (stop, stop_seen) = watch::channel(false);
         let (ended_sender, ended) = mpsc::channel(1);
-        let max_connections = shared.config.limits.max_connections;
+        let max_connections = shared.config.current().limits.max_connections;
         let permits = Arc::new(Semaphore::new(max_connections));
         let count = listeners.len();
         let listening = Arc::new(Semaphore::new(count));
@@ -262,21 +263,20 @@ impl Workers {
 }
 
 fn context(shared: &Shared, draining: watch::Receiver<bool>, control: tokio::runtime::Handle) -> Context {
-    let limits = &shared.config.limits;
     let gate = Gate {
         authenticator: Arc::clone(&shared.authenticator),
         impersonation: Arc::clone(&shared.impersonation),
         admission: Arc::clone(&shared.admission),
-        lottery: Lottery::new(limits.goaway_chance),
+        lottery: Lottery::default(),
         service_accounts: shared.service_accounts.clone(),
         clusters: Clusters::new(
             Arc::clone(&shared.default),
             Arc::clone(&shared.cluster),
             shared.clusters.clone(),
-            limits.clone(),
+            shared.config.clone(),
             Arc::clone(&shared.telemetry),
         ),
-        limits: limits.clone(),
+        limits: shared.config.own_limits(),
         telemetry: Arc::clone(&shared.telemetry),
     };
     let dispatch = Arc::new(Dispatch { gate, api: shared.api.clone(), control });

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use crate::cluster::Cluster;
-use crate::config::ServiceAccountMode;
+use crate::config::LiveConfig;
 use crate::store::Store;
 
 /// The check that counts only until it has passed once: a gate that could never serve service accounts although it is told
@@ -44,16 +44,12 @@ impl Readiness {
     }
 
     /// Checks for as long as the task lives.
-    pub(super) async fn watch(
-        self: Arc<Self>,
-        store: Store,
-        cluster: Arc<Cluster>,
-        mode: ServiceAccountMode,
-    ) {
+    pub(super) async fn watch(self: Arc<Self>, store: Store, cluster: Arc<Cluster>, config: LiveConfig) {
         let mut ticks = tokio::time::interval(INTERVAL);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
+            let mode = config.current().cluster_rules.service_accounts;
             let (store, cluster, service_accounts) =
                 tokio::join!(store.check(), cluster.check(), cluster.check_service_accounts(mode));
             let cluster = cluster.map_err(|error| chain(&error));

@@ -21,6 +21,7 @@ mod writer;
 use std::fmt;
 use std::io::{self, Write};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::config::Log;
@@ -36,6 +37,7 @@ pub use stream_metrics::{CutReason, StreamKind, StreamMetrics};
 pub use token_metrics::TokenMetrics;
 pub use upkeep_metrics::{EndpointMetrics, EndpointSeries, ReloadMetrics, Reloaded};
 
+use entry::Entry;
 use writer::AccessLog;
 
 /// The metrics and the access log of this process. The default has no access log.
@@ -44,6 +46,8 @@ pub struct Telemetry {
     /// Everything that is counted.
     pub metrics: Metrics,
     access_log: Option<AccessLog>,
+    /// Whether requests have their lines.
+    has_lines: AtomicBool,
 }
 
 impl fmt::Debug for Telemetry {
@@ -59,12 +63,22 @@ impl Telemetry {
     /// When the thread can't be started.
     pub fn start(log: &Log, queue_lines: usize, output: Box<dyn Write + Send>) -> io::Result<Arc<Self>> {
         let metrics = Metrics::new();
-        let access_log = if log.access {
-            Some(AccessLog::start(log.format, queue_lines, output, metrics.log_lines_dropped.clone())?)
-        } else {
-            None
-        };
-        Ok(Arc::new(Self { metrics, access_log }))
+        let access_log =
+            AccessLog::start(log.format, queue_lines, output, metrics.log_lines_dropped.clone())?;
+        let (access_log, has_lines) = (Some(access_log), AtomicBool::new(log.access));
+        Ok(Arc::new(Self { metrics, access_log, has_lines }))
+    }
+
+    /// From now on requests that end have their lines, or have none.
+    pub fn set_access_log(&self, on: bool) {
+        self.has_lines.store(on, Ordering::Relaxed);
+    }
+
+    /// Writes the line of a request, if requests have lines.
+    fn write(&self, entry: Box<Entry>) {
+        if let Some(log) = self.access_log.as_ref().filter(|_| self.has_lines.load(Ordering::Relaxed)) {
+            log.write(entry);
+        }
     }
 
     /// Metrics without an access log.

@@ -142,9 +142,7 @@ impl Drop for RequestRecord {
         }
         let timed = (!self.is_long_running).then_some(entry.duration);
         self.telemetry.metrics.count_request(entry.code, self.class, timed);
-        if let Some(log) = &self.telemetry.access_log {
-            log.write(entry);
-        }
+        self.telemetry.write(entry);
     }
 }
 
@@ -241,5 +239,8 @@ mod tests {
             assert!(text.contains(&count), "{text}");
         }
         assert!(lines(&telemetry, &kept).is_empty(), "the access log is off");
+        telemetry.set_access_log(true);
+        drop(record(&telemetry, "/api"));
+        assert_eq!(lines(&telemetry, &kept).len(), 1);
     }
 }

@@ -14,6 +14,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::UpstreamError;
 use crate::cluster::Endpoint;
+use crate::config::LiveConfig;
 
 pub(super) type Io = TokioIo<TlsStream<TcpStream>>;
 
@@ -45,7 +46,9 @@ pub(super) enum Dialled {
 /// Dials one endpoint.
 pub(super) struct Dialer {
     endpoint: Arc<Endpoint>,
-    timeout: Duration,
+    config: LiveConfig,
+    /// The longest that an attempt takes, whatever the configuration says.
+    patience: Duration,
     /// One client configuration for each offer: a session can be resumed only within one.
     http2: TlsConnector,
     http1: TlsConnector,
@@ -63,15 +66,20 @@ struct Failure {
 }
 
 impl Dialer {
-    pub(super) fn new(endpoint: Arc<Endpoint>, tls: &ClientConfig, timeout: Duration) -> Self {
+    pub(super) fn new(
+        endpoint: Arc<Endpoint>,
+        tls: &ClientConfig,
+        config: LiveConfig,
+        patience: Duration,
+    ) -> Self {
         let with = |protocols: &[&[u8]]| {
-            let mut config = tls.clone();
-            config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
-            TlsConnector::from(Arc::new(config))
+            let mut tls = tls.clone();
+            tls.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+            TlsConnector::from(Arc::new(tls))
         };
         let (http2, http1) = (with(&[b"h2", b"http/1.1"]), with(&[b"http/1.1"]));
         let scouting = tokio::sync::Mutex::new(());
-        Self { endpoint, timeout, http2, http1, failed: Mutex::new(None), scouting }
+        Self { endpoint, config, patience, http2, http1, failed: Mutex::new(None), scouting }
     }
 
     pub(super) async fn dial(&self, offer: Offer) -> Result<Dialled, UpstreamError> {
@@ -82,7 +90,8 @@ impl Dialer {
             // A crowd that waits for one attempt is one attempt.
             Some(_) => Some(self.scouting.try_lock().map_err(|_| UpstreamError::BackingOff)?),
         };
-        let result = tokio::time::timeout(self.timeout, self.connect(offer)).await;
+        let limit = self.config.current().limits.connect_timeout.min(self.patience);
+        let result = tokio::time::timeout(limit, self.connect(offer)).await;
         let result = result.unwrap_or(Err(UpstreamError::ConnectTimeout));
         self.note(result.is_ok());
         result

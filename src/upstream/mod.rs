@@ -28,7 +28,7 @@ pub use request::UpstreamRequest;
 pub use upgrade::Upgrade;
 
 use crate::cluster::Cluster;
-use crate::config::Limits;
+use crate::config::LiveConfig;
 use crate::telemetry::Telemetry;
 use pool::Connection;
 use targets::{Lease, Target, Targets};
@@ -89,8 +89,8 @@ pub enum UpstreamError {
 
 impl Upstream {
     /// Opens nothing yet.
-    pub fn new(cluster: Arc<Cluster>, limits: &Limits, telemetry: &Arc<Telemetry>) -> Self {
-        Self { targets: Targets::new(cluster, limits, telemetry) }
+    pub fn new(cluster: Arc<Cluster>, config: &LiveConfig, telemetry: &Arc<Telemetry>) -> Self {
+        Self { targets: Targets::new(cluster, config, telemetry) }
     }
 
     /// The cluster that requests go to.

@@ -3,13 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustls::ClientConfig;
-
 use super::dial::{Dialer, Dialled, Offer};
 use super::http1::{Http1Lease, Http1Pool};
 use super::http2::{Acquired, Http2Lease, Http2Set};
 use super::{Class, UpstreamError};
-use crate::cluster::Endpoint;
 use crate::config::Limits;
 use crate::telemetry::{Telemetry, UpstreamPool};
 
@@ -32,16 +29,12 @@ pub(super) enum Connection {
 }
 
 impl Pool {
-    pub(super) fn new(
-        endpoint: &Arc<Endpoint>,
-        tls: &ClientConfig,
-        limits: &Limits,
-        telemetry: &Arc<Telemetry>,
-    ) -> Self {
+    /// Of what `limits` says of headers no change is followed.
+    pub(super) fn new(dialer: Dialer, limits: &Limits, telemetry: &Arc<Telemetry>) -> Self {
         let header_bytes = u32::try_from(limits.max_header_bytes).unwrap_or(u32::MAX);
         let set = |pool| Http2Set::new(pool, header_bytes, Arc::clone(telemetry));
         Self {
-            dialer: Dialer::new(Arc::clone(endpoint), tls, limits.connect_timeout),
+            dialer,
             short: set(UpstreamPool::Short),
             long: set(UpstreamPool::Long),
             http1: Http1Pool::new(limits.max_headers, limits.max_header_bytes, Arc::clone(telemetry)),

@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::dial::lock;
+use super::dial::{Dialer, lock};
 use super::pool::{Connection, Pool};
 use super::{Class, UpstreamError};
 use crate::cluster::{Cluster, Endpoint};
-use crate::config::Limits;
+use crate::config::LiveConfig;
 use crate::telemetry::Telemetry;
 
 /// Where there is somewhere else to go, a connection that takes longer to be made than this is none.
@@ -18,7 +18,7 @@ const IMPATIENCE: Duration = Duration::from_secs(2);
 /// One worker's ways to the endpoints of one cluster.
 pub(super) struct Targets {
     cluster: Arc<Cluster>,
-    limits: Limits,
+    config: LiveConfig,
     telemetry: Arc<Telemetry>,
     current: Mutex<Current>,
     /// Where the next look for an endpoint begins, so that equals take turns.
@@ -51,10 +51,10 @@ pub(super) struct Lease {
 pub(super) struct Counted(Arc<Target>);
 
 impl Targets {
-    pub(super) fn new(cluster: Arc<Cluster>, limits: &Limits, telemetry: &Arc<Telemetry>) -> Self {
-        let (limits, telemetry) = (limits.clone(), Arc::clone(telemetry));
+    pub(super) fn new(cluster: Arc<Cluster>, config: &LiveConfig, telemetry: &Arc<Telemetry>) -> Self {
+        let (config, telemetry) = (config.clone(), Arc::clone(telemetry));
         let current = Mutex::new(Current { generation: 0, list: Arc::from([]) });
-        Self { cluster, limits, telemetry, current, turn: AtomicUsize::new(0) }
+        Self { cluster, config, telemetry, current, turn: AtomicUsize::new(0) }
     }
 
     pub(super) fn cluster(&self) -> &Arc<Cluster> {
@@ -85,13 +85,12 @@ impl Targets {
         let mut current = lock(&self.current);
         if current.list.is_empty() || current.generation != self.cluster.generation() {
             let way = self.cluster.way();
-            let mut limits = self.limits.clone();
-            if way.endpoints.len() > 1 {
-                limits.connect_timeout = limits.connect_timeout.min(IMPATIENCE);
-            }
+            let patience = if way.endpoints.len() > 1 { IMPATIENCE } else { Duration::MAX };
+            let config = self.config.current();
             let target = |endpoint: &Arc<Endpoint>| {
+                let dialer = Dialer::new(Arc::clone(endpoint), &way.tls, self.config.clone(), patience);
                 Arc::new(Target {
-                    pool: Pool::new(endpoint, &way.tls, &limits, &self.telemetry),
+                    pool: Pool::new(dialer, &config.limits, &self.telemetry),
                     endpoint: Arc::clone(endpoint),
                     generation: way.generation,
                     requests: AtomicU64::new(0),

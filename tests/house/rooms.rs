@@ -2,7 +2,7 @@
 
 /// The rooms by level, lowest first. A room imports only from lower levels, never from its neighbours.
 pub(crate) const LEVELS: &[&[&str]] = &[
-    &["secret", "clock", "random", "kube"],
+    &["secret", "clock", "random", "kube", "live"],
     &["identity", "setting"],
     &["token", "user", "config"],
     &["telemetry"],

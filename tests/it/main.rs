@@ -40,6 +40,8 @@ mod identity;
 mod impersonation;
 mod last_use;
 mod limits;
+mod live_limits;
+mod live_rules;
 mod methods;
 mod overload;
 mod own_credential;

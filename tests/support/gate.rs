@@ -82,6 +82,14 @@ impl Gate {
         write_configuration(self.directory.path(), settings);
     }
 
+    /// Gives the running gate other settings, and waits until it has taken them over.
+    pub(crate) async fn reconfigure(&self, settings: &Settings) {
+        let before = self.metric(TAKEN_OVER).await;
+        self.configure(settings);
+        self.signal(Signal::SIGHUP);
+        self.wait_until("following its configuration", async || self.metric(TAKEN_OVER).await > before).await;
+    }
+
     /// Starts it again on what it left behind, after it has ended, and waits until it is ready.
     pub(crate) async fn restart(&mut self) {
         std::fs::remove_file(self.data_directory().join("endpoints.json")).unwrap();
@@ -243,6 +251,9 @@ impl Drop for Gate {
         }
     }
 }
+
+/// Counts changes of the configuration that are in use.
+pub(crate) const TAKEN_OVER: &str = "portcullis_reload_total{what=\"configuration\",result=\"ok\"}";
 
 /// Starts the binary on the files in `path`.
 fn spawn(path: &Path, output: &Arc<Output>) -> Child {

@@ -27,7 +27,7 @@ pub use review::Refusal;
 
 use crate::clock::UnixMillis;
 use crate::cluster::{AskError, Cluster};
-use crate::config::{Reviews, ServiceAccountMode};
+use crate::config::{Config, LiveConfig, ServiceAccountMode};
 use crate::identity::UserInfo;
 use crate::streams::{Cut, CutReason, Owner, Registry, ReviewKey};
 use crate::telemetry::{AuthenticationResult, CacheOutcome, ReviewResult, Telemetry};
@@ -77,7 +77,7 @@ struct Shared {
     known: Cache<ReviewKey, ()>,
     /// By cluster, as one that is slow must not hold up the others.
     lanes: Mutex<HashMap<Arc<str>, Arc<Lanes>>>,
-    reviews: Reviews,
+    config: LiveConfig,
     open: OpenAccounts,
     streams: Registry,
     telemetry: Arc<Telemetry>,
@@ -87,6 +87,8 @@ struct Shared {
 
 /// The turns at one cluster's apiserver. Half of what is allowed is for tokens that were good before.
 struct Lanes {
+    /// At once and in a second.
+    rates: (usize, u32),
     known: Lane,
     unknown: Lane,
 }
@@ -95,12 +97,12 @@ struct Lanes {
 struct UntilItsEnd;
 
 impl ServiceAccounts {
-    /// Reviews run on `home`, as `reviews` says; what they refuse is cut in `streams`.
+    /// Reviews run on `home`, as `config` says; what they refuse is cut in `streams`.
     ///
     /// # Errors
     /// When the operating system has no random bytes to give.
     pub fn new(
-        reviews: Reviews,
+        config: LiveConfig,
         streams: Registry,
         telemetry: Arc<Telemetry>,
         home: Handle,
@@ -111,7 +113,7 @@ impl ServiceAccounts {
             refused: Cache::builder().max_capacity(REFUSED_ENTRIES).time_to_live(REFUSED_FOR).build(),
             known: Cache::builder().max_capacity(GOOD_ENTRIES).time_to_live(KNOWN_FOR).build(),
             lanes: Mutex::default(),
-            reviews,
+            config,
             open: OpenAccounts::default(),
             streams,
             telemetry,
@@ -146,11 +148,13 @@ impl ServiceAccounts {
             ServiceAccountMode::Passthrough => Mode::PassedThrough,
             ServiceAccountMode::Impersonate => Mode::Impersonated,
         };
-        let key = self.0.keys.key(cluster.id(), cluster.loading(), &self.0.reviews.audiences, &token);
+        // One state for the key and for the question.
+        let config = self.0.config.current();
+        let key = self.0.key(cluster, &config, &token);
         let (cluster, token) = (Arc::clone(cluster), Arc::new(token));
         let reviewed = match self.kept(&key).await {
             Some(kept) => kept?,
-            None => Box::pin(self.review_at_home(key, &cluster, &token)).await?,
+            None => Box::pin(self.review_at_home(key, config, &cluster, &token)).await?,
         };
         Ok(ServiceAccount { cluster, token, key, reviewed, mode, shared: Arc::clone(&self.0) })
     }
@@ -175,6 +179,7 @@ impl ServiceAccounts {
     async fn review_at_home(
         &self,
         key: ReviewKey,
+        config: Arc<Config>,
         cluster: &Arc<Cluster>,
         token: &Arc<Jwt>,
     ) -> Result<Arc<Reviewed>, AccountError> {
@@ -182,7 +187,7 @@ impl ServiceAccounts {
         let reviewing = self.0.home.spawn(async move {
             // An error is shared by those that wait now and is kept for nobody. An answer that is under way may come in
             // after a refusal has emptied its place; it was asked for before that, and holds no longer than it would have.
-            let asked = shared.good.try_get_with(key, shared.review(key, &cluster, &token));
+            let asked = shared.good.try_get_with(key, shared.review(key, &config, &cluster, &token));
             asked.await.map_err(|error| AccountError::clone(&error))
         });
         reviewing.await.unwrap_or(Err(AccountError::Busy))
@@ -190,9 +195,15 @@ impl ServiceAccounts {
 }
 
 impl Shared {
+    /// The key of a review that is asked for as `config` says.
+    fn key(&self, cluster: &Cluster, config: &Config, token: &Jwt) -> ReviewKey {
+        self.keys.key(cluster.id(), cluster.loading(), &config.reviews.audiences, token)
+    }
+
     async fn review(
         &self,
         key: ReviewKey,
+        config: &Config,
         cluster: &Cluster,
         token: &Jwt,
     ) -> Result<Arc<Reviewed>, AccountError> {
@@ -206,18 +217,19 @@ impl Shared {
             self.telemetry.metrics.reviews.count(ReviewResult::Busy);
             return Err(AccountError::Busy);
         };
-        self.ask(key, cluster, token).await
+        self.ask(key, config, cluster, token).await
     }
 
     /// Asks the cluster and draws all the consequences of its answer, but that of keeping a good one.
     async fn ask(
         &self,
         key: ReviewKey,
+        config: &Config,
         cluster: &Cluster,
         token: &Jwt,
     ) -> Result<Arc<Reviewed>, AccountError> {
         let asked_at = Instant::now();
-        let audiences = &self.reviews.audiences;
+        let audiences = &config.reviews.audiences;
         let answer = cluster.token_review(token.secret(), audiences).await;
         let outcome = match answer {
             Ok(answer) => Reviewed::of(&answer, audiences, token, asked_at).map_err(AccountError::Refused),
@@ -256,10 +268,17 @@ impl Shared {
     }
 
     fn lanes(&self, cluster: &Arc<str>) -> Arc<Lanes> {
+        let config = self.config.current();
+        let rates @ (at_once, per_second) = (config.reviews.at_once, config.reviews.per_second);
+        let lane = || Lane::new(at_once.div_ceil(2), per_second.div_ceil(2));
+        let made = || Arc::new(Lanes { rates, known: lane(), unknown: lane() });
         let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
-        let lane = || Lane::new(self.reviews.at_once.div_ceil(2), self.reviews.per_second.div_ceil(2));
-        let made = || Arc::new(Lanes { known: lane(), unknown: lane() });
-        Arc::clone(lanes.entry(Arc::clone(cluster)).or_insert_with(made))
+        let entry = lanes.entry(Arc::clone(cluster)).or_insert_with(made);
+        if entry.rates != rates {
+            // Reviews that are under way end in the old ones.
+            *entry = made();
+        }
+        Arc::clone(entry)
     }
 }
 

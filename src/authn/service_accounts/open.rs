@@ -85,10 +85,14 @@ impl Shared {
     async fn review_again(&self, key: ReviewKey, cluster: &Arc<Cluster>, token: &Jwt) {
         let lanes = self.lanes(cluster.id());
         let Some(_place) = lanes.known.enter_patiently().await else { return };
-        match self.ask(key, cluster, token).await {
+        let config = self.config.current();
+        match self.ask(key, &config, cluster, token).await {
             Ok(reviewed) if self.open.is_of(&key, &reviewed.user) => {
                 self.open.note_good(&key, &reviewed);
-                self.good.insert(key, reviewed).await;
+                // Other audiences than the stream was opened by have a key of their own.
+                if self.key(cluster, &config, token) == key {
+                    self.good.insert(key, reviewed).await;
+                }
             }
             // The streams run as somebody the account no longer is.
             Ok(_) => self.end_streams(key, cluster.id(), CutReason::ServiceAccountRefused),

@@ -19,7 +19,8 @@ use tokio::time::{sleep, timeout};
 use super::error::with_causes;
 use super::recorded::{Keeping, Recorded};
 use super::refresh::blocking;
-use super::{Access, Cluster, ClusterError, ClusterId, ClusterRecord};
+use super::{Access, Cluster, ClusterError, ClusterId, ClusterRecord, ServiceAccountMode};
+use crate::config::ClusterRules;
 use crate::telemetry::Telemetry;
 
 /// The pause after a failed attempt to have a cluster's credential, and the longest it grows to.
@@ -73,6 +74,8 @@ pub enum Change {
     Removed(ClusterId),
     /// Somebody may use it no more.
     Narrowed(ClusterId, Access),
+    /// Its service accounts may use it no more.
+    AccountsDenied(ClusterId),
 }
 
 #[derive(Debug)]
@@ -127,6 +130,13 @@ impl Registry {
             Arc::make_mut(members).insert(member.record.id.clone(), Arc::clone(&member));
         });
         member
+    }
+
+    /// Takes over what holds for the default cluster beside where it is.
+    pub fn set_default_rules(&self, rules: &ClusterRules) -> Option<Change> {
+        let before = self.member(&ClusterId::of_default())?;
+        let (service_accounts, access) = (rules.service_accounts, rules.access.clone());
+        self.put(Origin::Default, ClusterRecord { service_accounts, access, ..before.record.clone() })
     }
 
     /// Takes over the list of the configuration: what is new is loaded, what is gone is forgotten. On the runtime that
@@ -317,6 +327,10 @@ fn altering(before: &Member, after: &ClusterRecord) -> Option<Change> {
 }
 
 fn narrowing(before: &Member, after: &ClusterRecord) -> Option<Change> {
-    let is_other = before.record.access != after.access;
-    is_other.then(|| Change::Narrowed(after.id.clone(), after.access.clone()))
+    if before.record.access != after.access {
+        return Some(Change::Narrowed(after.id.clone(), after.access.clone()));
+    }
+    let is_denied = before.record.service_accounts != after.service_accounts
+        && after.service_accounts == ServiceAccountMode::Deny;
+    is_denied.then(|| Change::AccountsDenied(after.id.clone()))
 }

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::queue::{FairQueue, Ticket};
-use super::seats::{Full, Seats};
+use super::seats::{Bounds, Full, Seats};
 use crate::telemetry::Level;
 
 /// Places of one kind. Nobody locks anything while nobody waits.
@@ -35,6 +35,14 @@ impl Lane {
     /// With a queue of at most `queue`.
     pub(super) fn new(seats: Seats, queue: usize, waiting: Level) -> Arc<Self> {
         Arc::new(Self { seats, queue: Mutex::new(FairQueue::new(queue)), waiting })
+    }
+
+    /// From now on these bounds count, and the queue is at most `queue` long. Who waits hears of places that there are now.
+    pub(super) fn set_bounds(self: &Arc<Self>, bounds: Bounds, queue: usize) {
+        let mut waiting = self.lock();
+        self.seats.set_bounds(bounds);
+        waiting.set_most(queue);
+        self.hand_out(&mut waiting);
     }
 
     /// A place, if there is one and nobody has waited for it.

@@ -19,7 +19,7 @@ use crate::telemetry::{Level, LoadMetrics};
 use lane::Lane;
 pub use lane::Seat;
 pub use seats::Full;
-use seats::Seats;
+use seats::{Bounds, Seats};
 
 /// The places for all requests, shared by all workers.
 pub struct Admission {
@@ -43,12 +43,9 @@ pub enum Admitted {
 impl Admission {
     /// No place is taken yet.
     pub fn new(limits: &Limits, metrics: &LoadMetrics) -> Self {
-        let short = Seats::new(
-            metrics.requests_in_flight.clone(),
-            limits.max_requests_in_flight,
-            limits.max_requests_in_flight_per_user,
-        );
-        let long = Seats::new(Level::default(), limits.max_streams, limits.max_streams_per_user);
+        let (short, long) = bounds(limits);
+        let short = Seats::new(metrics.requests_in_flight.clone(), short);
+        let long = Seats::new(Level::default(), long);
         Self {
             short: Lane::new(short, limits.max_requests_in_flight, metrics.requests_waiting.clone()),
             long: Lane::new(long, 0, Level::default()),
@@ -56,6 +53,13 @@ impl Admission {
             refused: AtomicU64::new(0),
             reported_at: AtomicU64::new(0),
         }
+    }
+
+    /// From now on the bounds of `limits` count. What is under way goes on.
+    pub fn set_bounds(&self, limits: &Limits) {
+        let (short, long) = bounds(limits);
+        self.short.set_bounds(short, limits.max_requests_in_flight);
+        self.long.set_bounds(long, 0);
     }
 
     /// A place for a request of `caller`, now or in a moment.
@@ -101,6 +105,15 @@ impl Admitted {
             Self::AtOnce(seat) | Self::Late(seat) => seat,
         }
     }
+}
+
+/// Those of requests that are soon over, and of those that last.
+fn bounds(limits: &Limits) -> (Bounds, Bounds) {
+    let (short, long) = (limits.max_requests_in_flight, limits.max_streams);
+    (
+        Bounds { most: short, most_per_user: limits.max_requests_in_flight_per_user },
+        Bounds { most: long, most_per_user: limits.max_streams_per_user },
+    )
 }
 
 /// How long a request waits for a place. Whoever has to wait for longer is better off trying again.

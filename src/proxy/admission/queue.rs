@@ -25,6 +25,11 @@ impl<T> FairQueue<T> {
         Self { most, length: 0, tickets: 0, turns: VecDeque::new(), waiting: HashMap::new() }
     }
 
+    /// From now on with room for `most`. Nobody has to go for that.
+    pub(super) fn set_most(&mut self, most: usize) {
+        self.most = most;
+    }
+
     pub(super) fn len(&self) -> usize {
         self.length
     }

@@ -13,25 +13,39 @@ pub enum Full {
     User,
 }
 
+/// How many may be taken.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    /// In all.
+    pub(super) most: usize,
+    /// By one user.
+    pub(super) most_per_user: usize,
+}
+
 /// Seats that are taken.
 pub(super) struct Seats {
     /// In all: the metric itself, so that it costs nothing to keep.
     taken: Level,
-    most: i64,
+    most: AtomicI64,
     /// By user. Users share a count if chance gives them the same one, which is rare and halves their bound at worst; in
     /// return there is nothing to look up, to clean up or to fill up.
     by_user: Box<[AtomicU32]>,
-    most_per_user: u32,
+    most_per_user: AtomicU32,
 }
 
 impl Seats {
-    pub(super) fn new(taken: Level, most: usize, most_per_user: usize) -> Self {
-        Self {
-            taken,
-            most: i64::try_from(most).unwrap_or(i64::MAX),
-            by_user: (0..USERS).map(|_| AtomicU32::new(0)).collect(),
-            most_per_user: u32::try_from(most_per_user).unwrap_or(u32::MAX),
-        }
+    pub(super) fn new(taken: Level, bounds: Bounds) -> Self {
+        let by_user = (0..USERS).map(|_| AtomicU32::new(0)).collect();
+        let seats = Self { taken, most: AtomicI64::new(0), by_user, most_per_user: AtomicU32::new(0) };
+        seats.set_bounds(bounds);
+        seats
+    }
+
+    /// From now on these bounds count. Nobody loses a seat by that: one is free again once enough were given back.
+    pub(super) fn set_bounds(&self, bounds: Bounds) {
+        self.most.store(i64::try_from(bounds.most).unwrap_or(i64::MAX), Ordering::SeqCst);
+        let most_per_user = u32::try_from(bounds.most_per_user).unwrap_or(u32::MAX);
+        self.most_per_user.store(most_per_user, Ordering::SeqCst);
     }
 
     /// The index of a user's count.
@@ -43,10 +57,11 @@ impl Seats {
     /// Takes a seat for the user with this index.
     pub(super) fn take(&self, user: usize) -> Result<(), Full> {
         let own = self.by_user.get(user).ok_or(Full::User)?;
-        let room = |most: u32| move |taken: u32| (taken < most).then_some(taken + 1);
-        own.fetch_update(Ordering::SeqCst, Ordering::SeqCst, room(self.most_per_user))
-            .map_err(|_| Full::User)?;
-        let all = |taken: i64| (taken < self.most).then_some(taken + 1);
+        let (most, most_per_user) =
+            (self.most.load(Ordering::SeqCst), self.most_per_user.load(Ordering::SeqCst));
+        let one = |taken: u32| (taken < most_per_user).then_some(taken + 1);
+        own.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one).map_err(|_| Full::User)?;
+        let all = |taken: i64| (taken < most).then_some(taken + 1);
         if self.total().fetch_update(Ordering::SeqCst, Ordering::SeqCst, all).is_err() {
             own.fetch_sub(1, Ordering::SeqCst);
             return Err(Full::All);
@@ -57,7 +72,7 @@ impl Seats {
     /// Which bound keeps this user out.
     pub(super) fn full(&self, user: usize) -> Full {
         let own = self.by_user.get(user).map_or(u32::MAX, |own| own.load(Ordering::Relaxed));
-        if own >= self.most_per_user { Full::User } else { Full::All }
+        if own >= self.most_per_user.load(Ordering::Relaxed) { Full::User } else { Full::All }
     }
 
     /// Gives one back.
@@ -82,7 +97,7 @@ mod tests {
 
     #[test]
     fn neither_bound_is_ever_passed_and_both_come_back() {
-        let seats = Seats::new(Level::default(), 3, 2);
+        let seats = Seats::new(Level::default(), Bounds { most: 3, most_per_user: 2 });
         assert_eq!([seats.take(1), seats.take(1), seats.take(1)], [Ok(()), Ok(()), Err(Full::User)]);
         assert_eq!([seats.take(2), seats.take(2)], [Ok(()), Err(Full::All)]);
         seats.give_back(1);
@@ -90,6 +105,9 @@ mod tests {
         for user in [1, 2, 2] {
             seats.give_back(user);
         }
+        seats.set_bounds(Bounds { most: 1, most_per_user: 1 });
+        assert_eq!([seats.take(1), seats.take(1), seats.take(2)], [Ok(()), Err(Full::User), Err(Full::All)]);
+        seats.give_back(1);
         assert_eq!(seats.total().load(Ordering::SeqCst), 0);
         assert!(seats.by_user.iter().all(|own| own.load(Ordering::SeqCst) == 0));
     }

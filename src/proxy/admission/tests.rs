@@ -1,15 +1,18 @@
 use super::*;
 
-fn admission(most: usize, per_user: usize) -> (Admission, LoadMetrics) {
-    let limits = Limits {
+fn limits(most: usize, per_user: usize) -> Limits {
+    Limits {
         max_requests_in_flight: most,
         max_requests_in_flight_per_user: per_user,
         max_streams: most,
         max_streams_per_user: per_user,
         ..Limits::default()
-    };
+    }
+}
+
+fn admission(most: usize, per_user: usize) -> (Admission, LoadMetrics) {
     let metrics = LoadMetrics::default();
-    (Admission::new(&limits, &metrics), metrics)
+    (Admission::new(&limits(most, per_user), &metrics), metrics)
 }
 
 fn figures(metrics: &LoadMetrics) -> (i64, i64) {
@@ -93,6 +96,25 @@ async fn requests_that_last_have_places_of_their_own_and_do_not_wait() {
     drop(stream);
     assert!(admission.admit(&"bob", true).await.is_ok());
     assert_eq!(figures(&metrics), (1, 0));
+}
+
+#[tokio::test]
+async fn other_bounds_count_at_once_and_nobody_loses_a_place_by_them() {
+    let (admission, metrics) = admission(1, 1);
+    let first = seat(&admission, "alice").await;
+    let waits = admission.admit(&"bob", false);
+    tokio::pin!(waits);
+    assert!(is_pending(waits.as_mut()).await);
+    admission.set_bounds(&limits(2, 2));
+    let Ok(Admitted::Late(second)) = waits.await else { panic!("there is room now") };
+    assert_eq!(figures(&metrics), (2, 0));
+
+    admission.set_bounds(&limits(1, 1));
+    assert_eq!(figures(&metrics), (2, 0));
+    drop(first);
+    assert_eq!(admission.admit(&"carol", false).await.err(), Some(Full::All), "one too many is there yet");
+    drop(second);
+    assert!(matches!(admission.admit(&"carol", false).await, Ok(Admitted::AtOnce(_))));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

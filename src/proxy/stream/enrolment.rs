@@ -24,8 +24,8 @@ pub(in crate::proxy) struct Enrolment {
     pub(in crate::proxy) caller: Caller,
     pub(in crate::proxy) client: Arc<Client>,
     pub(in crate::proxy) cluster: Arc<str>,
-    /// What holds of a cluster that can be removed or closed to its user.
-    pub(in crate::proxy) claim: Option<Claim>,
+    /// What holds of a cluster that can be removed or closed to the caller.
+    pub(in crate::proxy) claim: Claim,
     pub(in crate::proxy) kind: StreamKind,
     /// Whether the client's connection is this request's alone.
     pub(in crate::proxy) has_own_connection: bool,
@@ -66,7 +66,7 @@ impl Enrolment {
             groups: self.caller.groups(),
             expires_at: self.caller.ends_at(),
         });
-        if let Some(reason) = self.claim.as_ref().and_then(Claim::refusal) {
+        if let Some(reason) = self.claim.refusal(guard.entry().owner()) {
             streams.cut_one(guard.entry(), Cut::now(reason));
         }
         guard
