@@ -1,11 +1,14 @@
 //! More than one cluster: a token or a user that is good for one is nothing at another, and no cluster stands in the way
 //! of another.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 
 use crate::support::directory::Directory;
 use crate::support::expect;
 use crate::support::gate::Settings;
+use crate::support::live::{PROTOCOLS, Streams};
 use crate::support::rig::{Account, Rig, kubeconfig};
 use crate::support::stub::Stub;
 use crate::support::wire::Response;
@@ -13,6 +16,10 @@ use crate::support::wire::Response;
 const OTHER_CREDENTIAL: &str = "hunter2-of-the-other-cluster-hunter2";
 const PODS: &str = "/api/v1/pods";
 const OTHER_PODS: &str = "/k8s/clusters/other/api/v1/pods";
+
+fn json_type(_target: &str) -> &'static str {
+    "application/json"
+}
 
 /// A gate in front of two stubs: the default cluster, and one called `other`.
 struct Two {
@@ -139,6 +146,33 @@ async fn who_may_not_use_a_cluster_is_told_so_and_nothing_reaches_it() {
     assert_eq!(two.get(OTHER_PODS, &bob.bearer).await.status, 200);
     assert_eq!(two.get(OTHER_PODS, &carol.bearer).await.status, 200);
     assert!(two.rig.gate.stdout().contains("\"cluster_denied\""));
+}
+
+#[tokio::test]
+async fn a_cluster_that_leaves_the_file_takes_its_streams_and_no_others() {
+    let two = Two::start("", Vec::new()).await;
+    let account = two.rig.account("alice", &[]).await;
+    let (here, there) = (Streams::of(&two.rig.stub, json_type), Streams::of(&two.other, json_type));
+    let (mut kept, mut lost) = (Vec::new(), Vec::new());
+    for protocol in PROTOCOLS {
+        kept.push(here.open(&two.rig, protocol, "/api/v1/pods?watch=true", &account.bearer).await);
+        let target = "/k8s/clusters/other/api/v1/pods?watch=true";
+        lost.push(there.open(&two.rig, protocol, target, &account.bearer).await);
+    }
+    two.rig.gate.reconfigure(&Settings::default()).await;
+    let removed = Instant::now();
+    for live in lost {
+        let ended = live.ended().await;
+        assert!(ended.at.saturating_duration_since(removed) < Duration::from_secs(1), "{ended:?}");
+        let told = String::from_utf8_lossy(&ended.body).into_owned();
+        assert!(told.contains("cluster other was removed") && told.contains("\"code\":404"), "{told}");
+    }
+    for live in &mut kept {
+        live.pass(b"{}\n").await;
+    }
+    assert_eq!(two.get(OTHER_PODS, &account.bearer).await.status, 404);
+    let cut = "portcullis_stream_cuts_total{reason=\"cluster_removed\",kind=\"watch\"}";
+    assert_eq!(two.rig.gate.metric(cut).await, 2);
 }
 
 #[tokio::test]

@@ -73,6 +73,7 @@ mod reload;
 mod revocation;
 mod rolling;
 mod rotation;
+mod sealed;
 mod service_accounts;
 mod shutdown;
 mod smuggling;
