@@ -38,7 +38,7 @@ pub use route::Clusters;
 
 use crate::authn::{Authenticator, MetricsReader, ServiceAccounts};
 use crate::authz::Impersonation;
-use crate::config::OwnLimits;
+use crate::config::{Limits, OwnLimits};
 use crate::kube::RequestInfo;
 use crate::streams::{Guard, StreamKind};
 use crate::telemetry::{EXPOSITION_TYPE, RequestRecord, Telemetry};
@@ -114,7 +114,7 @@ async fn forward(
         record.set_request_info(info);
     }
 
-    let entered = let_in(gate, client, &parts, destination.as_ref(), info.as_ref(), record);
+    let entered = let_in(gate, &limits, client, &parts, destination.as_ref(), info.as_ref(), record);
     let caller = match entered.await? {
         Leave::Cluster(caller) => caller,
         Leave::Metrics(reader) => return metrics(&parts, &reader),
@@ -165,6 +165,7 @@ async fn forward(
 /// By whose leave the request is, once there is a place for it.
 async fn let_in(
     gate: &Gate,
+    limits: &Limits,
     client: &Client,
     parts: &Parts,
     destination: Option<&Destination>,
@@ -174,7 +175,7 @@ async fn let_in(
     let leave = caller::authenticate(gate, client, parts, destination, record).await?;
     let lasts = info.is_some_and(RequestInfo::is_long_running) || parts.headers.contains_key(UPGRADE);
     // A stream of hours would keep the connection that is to end.
-    if parts.version == Version::HTTP_2 && !lasts && gate.lottery.draw(gate.limits.current().goaway_chance) {
+    if parts.version == Version::HTTP_2 && !lasts && gate.lottery.draw(limits.goaway_chance) {
         gate.telemetry.metrics.load.count_goaway();
         client.go_away.notify_one();
     }

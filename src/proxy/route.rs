@@ -238,6 +238,46 @@ fn target(uri: &Uri, offset: usize) -> Option<PathAndQuery> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::UnixMillis;
+    use crate::cluster::{Access, ClusterRecord, Credential, Reach};
+    use crate::config::ClusterRules;
+
+    fn default_member() -> Member {
+        let reach = Reach {
+            endpoints: Vec::new(),
+            ca: None,
+            tls_server_name: None,
+            credential: Credential::Configuration,
+        };
+        let record = ClusterRecord {
+            id: ClusterId::of_default(),
+            name: "local".to_owned(),
+            reach,
+            service_accounts: ServiceAccountMode::Impersonate,
+            access: Access::Everyone,
+            created_at: UnixMillis(1),
+        };
+        Member { record, origin: Origin::Default, state: State::Loading }
+    }
+
+    #[test]
+    fn a_stream_that_is_entered_after_the_cut_is_refused_by_what_is_there_then() {
+        let registry = Registry::default();
+        let member = registry.set_default(default_member());
+        let claim = Claim { registry: Arc::new(registry.clone()), member };
+        let account = Owner::ServiceAccount { cluster: "local".into(), reviewed: [0; 32] };
+        let token =
+            Owner::Token { token: "token-bcdfg".try_into().unwrap(), user: "u-bcdfg".try_into().unwrap() };
+        assert_eq!((claim.refusal(&account), claim.refusal(&token)), (None, None));
+
+        let denied = ClusterRules { service_accounts: ServiceAccountMode::Deny, ..ClusterRules::default() };
+        registry.set_default_rules(&denied);
+        assert_eq!((claim.refusal(&account), claim.refusal(&token)), (Some(CutReason::AccessLost), None));
+
+        let nobody = Access::Only { users: Vec::new(), groups: Vec::new() };
+        registry.set_default_rules(&ClusterRules { access: nobody, ..ClusterRules::default() });
+        assert_eq!(claim.refusal(&token), Some(CutReason::AccessLost));
+    }
 
     #[test]
     fn the_rest_of_the_path_and_the_query_stay_as_they_are() {

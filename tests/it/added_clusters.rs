@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::service_accounts::{good, jwt};
 use crate::support::expect;
 use crate::support::live::{PROTOCOLS, Streams};
 use crate::support::rig::Rig;
@@ -104,5 +105,26 @@ async fn who_may_use_a_cluster_no_more_loses_the_streams_there_and_others_keep_t
     let told = String::from_utf8_lossy(&ended.body).into_owned();
     assert!(told.contains("may no longer use cluster"), "{told}");
     assert_eq!(added.get(&bob.bearer).await, 403);
+    kept.pass(b"{}\n").await;
+}
+
+#[tokio::test]
+async fn an_added_cluster_that_denies_service_accounts_ends_their_streams_and_no_others() {
+    let added = Added::start().await;
+    let alice = added.rig.account("alice", &[]).await;
+    let token = jwt("one", None);
+    added.rig.gate.keep_secret(&token);
+    added.stub.answer_questions_with(|_| good(|_| {}).into());
+    let streams = Streams::of(&added.stub, |_| "application/json");
+    let target = added.path("/api/v1/pods?watch=true");
+    let mut kept = streams.open(&added.rig, PROTOCOLS[0], &target, &alice.bearer).await;
+    let theirs = streams.open(&added.rig, PROTOCOLS[1], &target, &token).await;
+    added.change("PUT", &json!({ "serviceAccounts": "deny" })).await;
+    let changed = Instant::now();
+    let ended = theirs.ended().await;
+    assert!(ended.at.saturating_duration_since(changed) < LIMIT, "{ended:?}");
+    let told = String::from_utf8_lossy(&ended.body).into_owned();
+    assert!(told.contains("may no longer use cluster"), "{told}");
+    assert_eq!(added.get(&token).await, 401);
     kept.pass(b"{}\n").await;
 }

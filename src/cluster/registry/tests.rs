@@ -82,6 +82,35 @@ async fn a_change_of_rights_keeps_the_cluster_and_a_change_of_place_does_not() {
 }
 
 #[tokio::test]
+async fn who_is_shut_out_by_a_change_is_told_of_and_who_is_let_in_is_not() {
+    let directory = Directory::new();
+    let path = directory.write("kubeconfig", &kubeconfig("token: a", ""));
+    let registry = Registry::default();
+    let default = ClusterRecord { id: ClusterId::of_default(), ..record("local", path) };
+    registry.set_default(Member { record: default, origin: Origin::Default, state: State::Loading });
+    let rules = |service_accounts, access: &Access| ClusterRules { service_accounts, access: access.clone() };
+    let (everyone, nobody) = (Access::Everyone, Access::Only { users: Vec::new(), groups: Vec::new() });
+    let local = ClusterId::of_default;
+    for (rules, change) in [
+        (rules(ServiceAccountMode::Impersonate, &everyone), None),
+        (rules(ServiceAccountMode::Passthrough, &everyone), None),
+        (rules(ServiceAccountMode::Deny, &everyone), Some(Change::AccountsDenied(local()))),
+        (rules(ServiceAccountMode::Deny, &nobody), Some(Change::Narrowed(local(), nobody.clone()))),
+        (rules(ServiceAccountMode::Impersonate, &nobody), None),
+        // Those whom the other change ends are among these.
+        (rules(ServiceAccountMode::Deny, &everyone), Some(Change::Narrowed(local(), everyone.clone()))),
+    ] {
+        assert_eq!(registry.set_default_rules(&rules), change, "{rules:?}");
+        let now = registry.member(&local()).unwrap();
+        assert_eq!(
+            (now.record.service_accounts, &now.record.access),
+            (rules.service_accounts, &rules.access)
+        );
+        assert_eq!(registry.replace_configured(Vec::new()), [], "it stays");
+    }
+}
+
+#[tokio::test]
 async fn what_the_store_says_never_takes_the_place_of_what_the_operator_says() {
     let directory = Directory::new();
     let path = directory.write("kubeconfig", &kubeconfig("token: a", ""));
