@@ -7,6 +7,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"sort"
@@ -24,7 +25,7 @@ import (
 // file. It tells what happens as lines of JSON, and what it knows ("state") for each line it reads. It ends with its
 // standard input.
 func watchConfigMaps() int {
-	server := flag.String("server", "", "URL of the server")
+	server := flag.String("server", "", "URL of the server; without it the configuration of a pod is taken")
 	ca := flag.String("ca-file", "", "certificate authorities to trust")
 	token := flag.String("token-file", "", "file of the bearer token")
 	namespace := flag.String("namespace", "default", "whose config maps")
@@ -34,6 +35,13 @@ func watchConfigMaps() int {
 		Host:            *server,
 		BearerTokenFile: *token,
 		TLSClientConfig: rest.TLSClientConfig{CAFile: *ca},
+	}
+	if *server == "" {
+		var err error
+		if config, err = rest.InClusterConfig(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
 	}
 	if *protobuf {
 		config.ContentType = "application/vnd.kubernetes.protobuf"
@@ -106,22 +114,42 @@ func (t *teller) tell(what line) {
 	fmt.Println(string(text))
 }
 
-// told tells of each request as it is answered.
+// told tells of each request as it is answered, and of each watch as its answer ends.
 type told struct {
 	next  http.RoundTripper
 	lines *teller
 }
 
 func (t told) RoundTrip(request *http.Request) (*http.Response, error) {
-	response, err := t.next.RoundTrip(request)
-	code := 0
-	if err == nil {
-		code = response.StatusCode
-	}
 	query := request.URL.Query()
+	watch := query.Get("watch") != ""
+	response, err := t.next.RoundTrip(request)
+	code, text := 0, ""
+	if err != nil {
+		text = err.Error()
+	} else {
+		code = response.StatusCode
+		if watch {
+			response.Body = body{response.Body, t.lines}
+		}
+	}
 	t.lines.tell(line{
-		"event": "request", "code": code, "watch": query.Get("watch") != "",
-		"whole": query.Get("watch") == "" || query.Get("sendInitialEvents") == "true",
+		"event": "request", "code": code, "watch": watch, "text": text,
+		"whole": !watch || query.Get("sendInitialEvents") == "true",
 	})
 	return response, err
+}
+
+// body is a watch's. client-go keeps it to itself how that ended.
+type body struct {
+	io.ReadCloser
+	lines *teller
+}
+
+func (b body) Read(into []byte) (int, error) {
+	count, err := b.ReadCloser.Read(into)
+	if err != nil {
+		b.lines.tell(line{"event": "ended", "clean": errors.Is(err, io.EOF), "text": err.Error()})
+	}
+	return count, err
 }

@@ -51,6 +51,7 @@ mod pages;
 mod passthrough;
 mod paths;
 mod person;
+mod python;
 mod real_clusters;
 mod real_cuts;
 mod real_gate;

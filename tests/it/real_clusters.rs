@@ -263,7 +263,7 @@ async fn a_credential_is_shown_nowhere_once_it_was_given() {
 }
 
 /// A gate, and somebody logged in who is an administrator there.
-async fn gate_and_administrator(name: &str) -> (Arc<RealGate>, Person) {
+pub(crate) async fn gate_and_administrator(name: &str) -> (Arc<RealGate>, Person) {
     let gate = RealGate::shared().await;
     let admin = Person::new(&gate, name, &[]).await;
     let path = format!("/v3/users/{}", admin.account.user_id);
@@ -273,14 +273,14 @@ async fn gate_and_administrator(name: &str) -> (Arc<RealGate>, Person) {
 }
 
 /// Adds the second cluster under this name by a kubeconfig, and gives its id.
-fn add(admin: &Person, name: &str, more: &[&str]) -> String {
+pub(crate) fn add(admin: &Person, name: &str, more: &[&str]) -> String {
     let file = format!("{name}.kubeconfig");
     fs::write(admin.file(&file), service_account(Cluster::second())).unwrap();
     let arguments = ["cluster", "add", name, "--kubeconfig", &file, "--output", "name"];
     succeed(admin.portcullis(&arguments).args(more)).trim().to_owned()
 }
 
-fn delete(admin: &Person, name: &str) {
+pub(crate) fn delete(admin: &Person, name: &str) {
     succeed(&mut admin.portcullis(&["cluster", "delete", name, "--yes"]));
 }
 
@@ -314,7 +314,7 @@ fn who_am_i(person: &Person, kubeconfig: &str, more: &[&str]) -> String {
     review["status"]["userInfo"]["username"].as_str().unwrap().to_owned()
 }
 
-async fn get(gate: &RealGate, bearer: &str, path: &str) -> u16 {
+pub(crate) async fn get(gate: &RealGate, bearer: &str, path: &str) -> u16 {
     let authorization = format!("Bearer {bearer}");
     let lines = [("Authorization", authorization.as_str())];
     Http1::connect(&gate.gate.endpoint).await.request("GET", path, &lines, b"").await.status

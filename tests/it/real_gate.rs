@@ -148,11 +148,18 @@ impl Running {
 
     /// The next line of its output in which `text` stands.
     pub(crate) fn line_with(&mut self, text: &str) -> String {
+        self.lines_to(text).pop().unwrap()
+    }
+
+    /// The next lines of its output up to the one in which `text` stands, which is among them.
+    pub(crate) fn lines_to(&mut self, text: &str) -> Vec<String> {
+        let mut lines = Vec::new();
         loop {
             let line = self.lines.recv_timeout(PATIENCE);
-            let line = line.unwrap_or_else(|error| panic!("no line of output with {text:?}: {error}"));
-            if line.contains(text) {
-                return line;
+            let line = line.unwrap_or_else(|error| panic!("no {text:?} in {lines:#?}: {error}"));
+            lines.push(line);
+            if lines.last().unwrap().contains(text) {
+                return lines;
             }
         }
     }

@@ -1,14 +1,17 @@
 //! A controller's informer, which is client-go's, when its token ends.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::cluster::Cluster;
 use crate::real_gate::{RealGate, Running, User, succeed};
 use crate::support::accounts;
 use crate::support::report;
+use crate::support::wire::Endpoint;
 
 /// For how long an informer without a good token is watched.
 const WITHOUT: Duration = Duration::from_secs(20);
@@ -73,6 +76,30 @@ async fn goes_on(name: &str, protobuf: bool) {
     report::write(name, &figures);
 }
 
+/// The informer of a namespace, with the token in a file. None where the program is not built, as with a cluster of the
+/// environment.
+pub(crate) fn informer(
+    cluster: &Cluster,
+    endpoint: &Endpoint,
+    token_file: &Path,
+    namespace: &str,
+) -> Option<Command> {
+    let Some(mut command) = cluster.informer() else {
+        eprintln!("SKIPPED: no informer beside kubectl");
+        return None;
+    };
+    let ca_file = token_file.with_extension("ca");
+    std::fs::write(&ca_file, endpoint.ca_pem.as_bytes()).unwrap();
+    command.arg(format!("--server=https://{}", endpoint.address));
+    command
+        .arg("--token-file")
+        .arg(token_file)
+        .arg("--ca-file")
+        .arg(ca_file)
+        .args(["--namespace", namespace]);
+    Some(command)
+}
+
 /// An informer that has synced, with a token of its own in a file.
 struct Informer {
     gate: RealGate,
@@ -83,22 +110,14 @@ struct Informer {
 }
 
 impl Informer {
-    /// None where the program is not built, as with a cluster of the environment.
     async fn start(name: &str, protobuf: bool) -> Option<Self> {
         let gate = RealGate::start().await;
-        let Some(mut command) = gate.cluster.informer() else {
-            eprintln!("SKIPPED: no informer beside kubectl");
-            return None;
-        };
         let user = gate.user(name).await;
         let (token, bearer) = accounts::token(&gate.gate, &user.account.bearer, 0).await;
-        let directory = gate.gate.directory();
-        let (token_file, ca_file) = (directory.join("informer-token"), directory.join("informer-ca"));
+        let token_file = gate.gate.directory().join("informer-token");
         std::fs::write(&token_file, bearer).unwrap();
-        std::fs::write(&ca_file, gate.gate.endpoint.ca_pem.as_bytes()).unwrap();
-        command.arg(format!("--server=https://{}", gate.gate.endpoint.address));
-        command.arg("--token-file").arg(&token_file).arg("--ca-file").arg(&ca_file);
-        command.args(["--namespace", &user.namespace]).arg(format!("--protobuf={protobuf}"));
+        let mut command = informer(gate.cluster, &gate.gate.endpoint, &token_file, &user.namespace)?;
+        command.arg(format!("--protobuf={protobuf}"));
         let mut running = Running::start(&mut command);
         running.line_with("\"event\":\"synced\"");
         Some(Self { gate, user, running, token, token_file })
