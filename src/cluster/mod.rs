@@ -3,6 +3,7 @@
 //! [`Registry`] has all of them, by id.
 
 mod ask;
+mod authority;
 mod check;
 mod credential;
 mod endpoint;

@@ -8,9 +8,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::Uri;
 use kube::Config;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
 
+use super::authority;
 use super::credential::Credential as Made;
 use super::error::ClusterError;
 use super::given::CheckedReach;
@@ -160,15 +159,7 @@ impl Recorded {
             Some(CertificateAuthority::Pem(pem)) => pem.clone(),
             Some(CertificateAuthority::File(path)) => read_text(&self.files.resolve(path)?)?,
         };
-        let certificates = CertificateDer::pem_slice_iter(pem.as_bytes());
-        let certificates = certificates.map(|found| found.map(|found| found.as_ref().to_vec()));
-        let certificates = certificates.collect::<Result<Vec<_>, _>>();
-        let certificates =
-            certificates.map_err(|_| ClusterError::Tls("not certificates in PEM".to_owned()))?;
-        if certificates.is_empty() {
-            return Err(ClusterError::Tls("no certificate of an authority".to_owned()));
-        }
-        config.root_cert = Some(certificates);
+        config.root_cert = Some(authority::certificates(pem.as_bytes())?);
         Ok(())
     }
 }

@@ -284,6 +284,12 @@ mod tests {
         directory.write("ca.crt", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
         assert!(refresher.refresh(false).await.is_err());
         assert!(Arc::ptr_eq(refresher.credential.tls(), &tls));
+        let bundle = certificate() + &certificate();
+        for half in ["", &bundle[..300], &bundle[..bundle.len() - 300]] {
+            directory.write("ca.crt", half);
+            assert!(refresher.refresh(false).await.is_err(), "{half}");
+            assert!(Arc::ptr_eq(refresher.credential.tls(), &tls));
+        }
 
         directory.write("ca.crt", &certificate());
         let current = refresher.refresh(false).await.unwrap();

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use kube::Config;
-use kube::config::{AuthInfo, ExecInteractiveMode, KubeConfigOptions, Kubeconfig, KubeconfigError};
+use kube::config::{AuthInfo, Cluster, ExecInteractiveMode, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use tokio::runtime::Handle;
 
+use super::authority;
 use super::error::{ClusterError, kubeconfig_reason};
 use super::recorded::Recorded;
 use crate::config::ClusterSource;
@@ -74,6 +75,9 @@ impl Source {
 impl Snapshot {
     pub(super) fn of(mut config: Config) -> Result<Self, ClusterError> {
         refuse_unsafe(&config)?;
+        if config.root_cert.as_ref().is_some_and(Vec::is_empty) {
+            return Err(authority::none());
+        }
         // Our own reading replaces the library's: its verifier would read this file in the middle of a handshake.
         config.root_cert_file = None;
         config.proxy_url = None;
@@ -110,26 +114,33 @@ pub(super) fn read_kubeconfig(path: Option<&Path>, context: Option<&str>) -> Res
         file: file.clone(),
         reason: kubeconfig_reason(&error),
     };
-    let kubeconfig = match path {
+    let mut kubeconfig = match path {
         Some(path) => Kubeconfig::read_from(path),
         None => Kubeconfig::read(),
     }
     .map_err(wrong)?;
-    refuse_proxy(&kubeconfig, context)?;
+    if let Some(cluster) = cluster_of(&mut kubeconfig, context) {
+        refuse_proxy(cluster)?;
+        authority::inline(cluster)?;
+    }
     let options = KubeConfigOptions { context: context.map(str::to_owned), ..KubeConfigOptions::default() };
     // The library's function is async in name only: it waits for nothing.
     let config = Handle::current().block_on(Config::from_custom_kubeconfig(kubeconfig, &options));
     Snapshot::of(config.map_err(wrong)?)
 }
 
+/// The cluster of a context; without one, of the current.
+fn cluster_of<'k>(kubeconfig: &'k mut Kubeconfig, context: Option<&str>) -> Option<&'k mut Cluster> {
+    let context = context.or(kubeconfig.current_context.as_deref());
+    let context = kubeconfig.contexts.iter().find(|named| Some(named.name.as_str()) == context)?;
+    let name = &context.context.as_ref()?.cluster;
+    kubeconfig.clusters.iter_mut().find(|named| named.name == *name)?.cluster.as_mut()
+}
+
 /// A proxy that the kubeconfig itself asks for is refused rather than passed by. Those of the environment
 /// (`HTTPS_PROXY`) are passed by on purpose: they lead out of a network, and the apiserver is in it.
-fn refuse_proxy(kubeconfig: &Kubeconfig, context: Option<&str>) -> Result<(), ClusterError> {
-    let context = context.or(kubeconfig.current_context.as_deref());
-    let context = kubeconfig.contexts.iter().find(|named| Some(named.name.as_str()) == context);
-    let cluster = context.and_then(|named| named.context.as_ref()).map(|context| &context.cluster);
-    let cluster = kubeconfig.clusters.iter().find(|named| Some(&named.name) == cluster);
-    match cluster.and_then(|named| named.cluster.as_ref()?.proxy_url.as_deref()) {
+fn refuse_proxy(cluster: &Cluster) -> Result<(), ClusterError> {
+    match cluster.proxy_url.as_deref() {
         None | Some("") => Ok(()),
         Some(_) => Err(ClusterError::Unsupported("proxy-url, and we connect to the apiserver directly")),
     }
