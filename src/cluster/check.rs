@@ -21,10 +21,13 @@ const LIMIT: Duration = Duration::from_secs(5);
 /// The name the apiserver gives to whoever shows no credential.
 const ANONYMOUS: &str = "system:anonymous";
 
+/// What all that we do rests on.
+pub(super) const TO_IMPERSONATE: Right = impersonate("", "users", "");
+
 /// What we must be allowed. A cluster may let us impersonate some users or groups only; then this asks too much, and
 /// the rights have to be given without names.
 const NEEDED: [Right; 4] = [
-    impersonate("", "users", ""),
+    TO_IMPERSONATE,
     impersonate("", "groups", ""),
     impersonate("authentication.k8s.io", "uids", ""),
     impersonate("authentication.k8s.io", "userextras", "portcullis.dev/token-name"),

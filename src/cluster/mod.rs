@@ -224,6 +224,14 @@ impl Cluster {
         self.asker.self_access_review(attributes).await
     }
 
+    /// Asks the apiserver whether we may impersonate users at all. From any thread.
+    ///
+    /// # Errors
+    /// As [`subject_access_review`](Self::subject_access_review).
+    pub async fn may_impersonate(&self) -> Result<bool, AskError> {
+        self.asker.may(&check::TO_IMPERSONATE).await
+    }
+
     /// Asks the apiserver by which name it knows us. From any thread.
     ///
     /// # Errors

@@ -55,7 +55,12 @@ pub(super) async fn examine(
     }
     if response.status() == StatusCode::FORBIDDEN && is_about_us {
         ahead = first_data(response.body_mut()).await;
-        if ahead.as_ref().is_some_and(|data| contains(data, CANNOT_IMPERSONATE)) {
+        let is_ours = match &ahead {
+            Some(data) => contains(data, CANNOT_IMPERSONATE),
+            // The answer to HEAD does not say whom it refuses.
+            None => matches!(upstream.cluster().may_impersonate().await, Ok(false)),
+        };
+        if is_ours {
             return Err(ProxyError::ImpersonationRefused);
         }
     }
