@@ -187,6 +187,17 @@ impl Cluster {
         self.published.fresher_than(authorization, generation).await
     }
 
+    /// Whether the apiserver has just refused our credential and it is still being read again. Whatever were sent with it now
+    /// would be refused as well, and take its connection with it.
+    pub fn is_in_doubt(&self) -> bool {
+        self.published.is_in_doubt()
+    }
+
+    /// Waits until that is over, a moment at most, and gives our credential as it is then.
+    pub async fn after_doubt(&self) -> Option<HeaderValue> {
+        self.published.after_doubt().await
+    }
+
     /// Reads the access again now, and not only when it is time.
     pub fn read_again(&self) {
         self.published.read_again();

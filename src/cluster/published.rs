@@ -15,13 +15,21 @@ use super::source::Snapshot;
 /// How long a request waits for another credential after the apiserver has refused ours.
 const FRESH_LIMIT: Duration = Duration::from_secs(2);
 
+/// Readings of the source from one doubt of a credential to the next of the same: an API behind the apiserver that answers
+/// everything with 401 must not hold up all else.
+const DOUBT_PAUSE: u64 = 10;
+
 /// What the data plane reads.
 pub(super) struct Published {
     current: watch::Sender<Current>,
     /// Grows with every change of endpoints or TLS: connections made before are not to be used for new requests.
     generation: AtomicU64,
-    /// How many readings of the source have begun.
+    /// How many readings of the source have begun, and the number of the last that has ended.
     begun: AtomicU64,
+    ended: AtomicU64,
+    /// The reading that is to show whether there is another credential than the one that was refused. 0 for one that was
+    /// never refused.
+    doubted: AtomicU64,
     refused: Notify,
     again: Notify,
 }
@@ -47,8 +55,9 @@ impl Current {
 impl Published {
     pub(super) fn new(current: Current) -> Self {
         let (refused, again) = (Notify::new(), Notify::new());
-        let (generation, begun) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self { current: watch::Sender::new(current), generation, begun, refused, again }
+        let [generation, begun, ended, doubted] = [0; 4].map(AtomicU64::new);
+        let current = watch::Sender::new(current);
+        Self { current, generation, begun, ended, doubted, refused, again }
     }
 
     pub(super) fn read<T>(&self, part: impl FnOnce(&Current) -> T) -> T {
@@ -59,8 +68,24 @@ impl Published {
         self.generation.load(Ordering::Acquire)
     }
 
+    /// The apiserver has refused the credential: it is in doubt until a reading that begins now has ended.
     pub(super) fn refused(&self) {
+        let next = self.begun.load(Ordering::Acquire) + 1;
+        let doubt = |before| (before == 0 || next >= before + DOUBT_PAUSE).then_some(next);
+        let _ = self.doubted.fetch_update(Ordering::AcqRel, Ordering::Acquire, doubt);
         self.refused.notify_one();
+    }
+
+    /// Whether the credential was refused a moment ago and is still being read again.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        self.doubted.load(Ordering::Acquire) > self.ended.load(Ordering::Acquire)
+    }
+
+    /// Waits until it no longer is, or for long enough, and gives the header as it is then.
+    pub(super) async fn after_doubt(&self) -> Option<HeaderValue> {
+        let mut changes = self.current.subscribe();
+        let _ = timeout(FRESH_LIMIT, changes.wait_for(|_| !self.is_in_doubt())).await;
+        self.read(|current| current.authorization.clone())
     }
 
     pub(super) fn read_again(&self) {
@@ -98,6 +123,9 @@ impl Published {
         self.current.send_modify(|before| {
             let is_same_way =
                 Arc::ptr_eq(&before.tls, &current.tls) && Arc::ptr_eq(&before.endpoints, &current.endpoints);
+            if !is_same_way || before.authorization != current.authorization {
+                self.doubted.store(0, Ordering::Release);
+            }
             current.reading = before.reading;
             *before = current;
             if !is_same_way {
@@ -113,6 +141,7 @@ impl Published {
 
     /// It has ended, and what it brought is published.
     pub(super) fn end(&self, reading: u64) {
+        self.ended.store(reading, Ordering::Release);
         self.current.send_modify(|current| current.reading = reading);
     }
 

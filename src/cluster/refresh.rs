@@ -333,6 +333,26 @@ mod tests {
         task.abort();
     }
 
+    #[tokio::test]
+    async fn a_refused_credential_is_in_doubt_until_the_source_was_read_and_not_again_at_once() {
+        let directory = Directory::new();
+        let path = directory.write("kubeconfig", &kubeconfig("token: a", ""));
+        let (refresher, published) = start(path).await.unwrap();
+        assert!(!published.is_in_doubt());
+        published.refused();
+        assert!(published.is_in_doubt());
+        directory.write("kubeconfig", &kubeconfig("token: b", ""));
+        let task = tokio::spawn(refresher.run(Arc::clone(&published)));
+        assert_eq!(published.after_doubt().await.unwrap(), "Bearer b");
+        assert!(!published.is_in_doubt());
+
+        published.refused();
+        assert_eq!(published.after_doubt().await.unwrap(), "Bearer b", "there is no other");
+        published.refused();
+        assert!(!published.is_in_doubt(), "what is refused for ever holds up nothing");
+        task.abort();
+    }
+
     fn certificate() -> String {
         rcgen::generate_simple_self_signed(["kubernetes".to_owned()]).unwrap().cert.pem()
     }

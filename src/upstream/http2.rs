@@ -144,6 +144,11 @@ impl Http2Lease {
     pub(super) fn sender(&self) -> SendRequest<RequestBody> {
         self.connection.sender.clone()
     }
+
+    /// No new request gets a place on this connection. What is on it goes on.
+    pub(super) fn retire(&self) {
+        lock(&self.set.connections).retain(|other| !Arc::ptr_eq(other, &self.connection));
+    }
 }
 
 impl Drop for Http2Lease {

@@ -33,6 +33,10 @@ use crate::telemetry::Telemetry;
 use pool::Connection;
 use targets::{Lease, Target, Targets};
 
+/// On how many more connections a request is tried that the cluster takes no more on: while our credential is refused it
+/// ends each of them after its first answer.
+const MAX_CONNECTIONS: u32 = 3;
+
 /// One worker's way to one cluster.
 pub struct Upstream {
     targets: Targets,
@@ -98,8 +102,8 @@ impl Upstream {
         self.targets.cluster()
     }
 
-    /// Sends `request` and waits for the head of the answer. A request without a body is sent once more if the cluster
-    /// has provably not processed it: because it says so, or because it did not know our credential and there is a
+    /// Sends `request` and waits for the head of the answer. A request without a body is sent again if the cluster has
+    /// provably not processed it: because it says so, or, once, because it did not know our credential and there is a
     /// fresh one. No other is, unless nothing of it was sent at all.
     pub async fn send(
         &self,
@@ -107,6 +111,7 @@ impl Upstream {
         class: Class,
         answerer: Answerer,
     ) -> Result<Response<ResponseBody>, UpstreamError> {
+        let request = self.undoubted(request).await;
         let spare = request.copy();
         // With another credential in its place it would be a request of our own, without an identity.
         let is_about_us = answerer == Answerer::Apiserver && request.shows_our_credential();
@@ -120,19 +125,31 @@ impl Upstream {
         };
         tracing::debug!("sending once more with a fresh credential");
         drop(response);
-        let (response, _) = self.deliver(spare.with_credential(fresh), None, class).await?;
+        let again = spare.with_credential(fresh);
+        let spare = again.copy();
+        let (response, _) = self.deliver(again, spare.as_ref(), class).await?;
         Ok(response)
+    }
+
+    /// The request with a credential that is not known to be refused, as far as there is one.
+    async fn undoubted(&self, request: UpstreamRequest) -> UpstreamRequest {
+        if !request.shows_our_credential() || !self.cluster().is_in_doubt() {
+            return request;
+        }
+        // Boxed, as it is rare: every request would have room for it otherwise.
+        let credential = Box::pin(self.cluster().after_doubt()).await;
+        request.with_credential(credential)
     }
 
     /// The answer, and the generation of the way that it came.
     async fn deliver(
         &self,
         mut request: UpstreamRequest,
-        mut spare: Option<&UpstreamRequest>,
+        spare: Option<&UpstreamRequest>,
         class: Class,
     ) -> Result<(Response<ResponseBody>, u64), UpstreamError> {
         let mut tried = Vec::new();
-        let mut is_second = false;
+        let mut repeats = 0;
         let Some(mut target) = self.targets.pick(&tried) else { return Err(UpstreamError::BackingOff) };
         loop {
             let lease = match target.acquire(class).await {
@@ -156,12 +173,14 @@ impl Upstream {
                 }
                 Err(failed) => failed,
             };
-            let refused = spare.take().filter(|_| failed.is_refused).and_then(UpstreamRequest::copy);
-            let Some(again) = failed.unsent.or(refused).filter(|_| !is_second) else {
+            let refused = spare.filter(|_| failed.is_refused).and_then(UpstreamRequest::copy);
+            let most = if failed.is_connection_over { MAX_CONNECTIONS } else { 1 };
+            let Some(again) = failed.unsent.or(refused).filter(|_| repeats < most) else {
                 return Err(failed.error);
             };
             tracing::debug!(error = %failed.error, "sending once more what the cluster did not process");
-            (request, is_second) = (again, true);
+            repeats += 1;
+            request = self.undoubted(again).await;
             tried.push(Arc::clone(&target));
             target = self.targets.pick(&tried).unwrap_or(target);
         }
@@ -202,7 +221,15 @@ async fn exchange(
     };
     match sent {
         Ok(response) => Ok(response.map(|incoming: Incoming| ResponseBody::new(incoming, lease))),
-        Err(error) => Err(Failed::of(error, path, target)),
+        Err(error) => {
+            let failed = Failed::of(error, path, target);
+            if failed.is_connection_over
+                && let Connection::Http2(lease) = &lease.connection
+            {
+                lease.retire();
+            }
+            Err(failed)
+        }
     }
 }
 
@@ -212,12 +239,15 @@ struct Failed {
     unsent: Option<UpstreamRequest>,
     /// The cluster says that it has done nothing.
     is_refused: bool,
+    /// The cluster, or the connection itself, takes no more on it.
+    is_connection_over: bool,
     error: UpstreamError,
 }
 
 impl Failed {
     fn unsent(request: UpstreamRequest, error: hyper::Error) -> Self {
-        Self { unsent: Some(request), is_refused: false, error: UpstreamError::Unprocessed(error) }
+        let error = UpstreamError::Unprocessed(error);
+        Self { unsent: Some(request), is_refused: false, is_connection_over: true, error }
     }
 
     fn of(mut failed: TrySendError<Request<RequestBody>>, path: PathAndQuery, target: &Target) -> Self {
@@ -226,23 +256,35 @@ impl Failed {
         if let Some(message) = message {
             return Self::unsent(UpstreamRequest::unsent(message, path), error);
         }
-        let is_refused = is_refused(&error);
+        let refusal = refusal(&error);
+        let is_refused = refusal.is_some();
         // A body that the client did not finish is not the endpoint's fault.
         if !is_refused && !error.is_user() {
             target.endpoint.health.exchange_failed();
         }
         let wrap = if is_refused { UpstreamError::Unprocessed } else { UpstreamError::Http };
-        Self { unsent: None, is_refused, error: wrap(error) }
+        let is_connection_over = refusal == Some(Refusal::Connection);
+        Self { unsent: None, is_refused, is_connection_over, error: wrap(error) }
     }
+}
+
+/// What the peer does not take.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Refusal {
+    /// This one request.
+    Stream,
+    /// Anything more on this connection.
+    Connection,
 }
 
 /// Whether the peer says that it has not processed the stream: `REFUSED_STREAM`, or a GOAWAY without an error, which
 /// reaches only the streams above its last stream id (RFC 9113, 6.8 and 8.7).
-fn is_refused(error: &hyper::Error) -> bool {
+fn refusal(error: &hyper::Error) -> Option<Refusal> {
     let cause = error.source().and_then(|source| source.downcast_ref::<h2::Error>());
-    cause.is_some_and(|cause| {
-        let refused =
-            cause.is_reset() && cause.is_remote() && cause.reason() == Some(h2::Reason::REFUSED_STREAM);
-        refused || (cause.is_go_away() && cause.is_remote() && cause.reason() == Some(h2::Reason::NO_ERROR))
-    })
+    let cause = cause.filter(|cause| cause.is_remote())?;
+    match cause.reason()? {
+        h2::Reason::REFUSED_STREAM if cause.is_reset() => Some(Refusal::Stream),
+        h2::Reason::NO_ERROR if cause.is_go_away() => Some(Refusal::Connection),
+        _ => None,
+    }
 }
