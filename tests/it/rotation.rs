@@ -1,8 +1,5 @@
 //! The serving certificate is rotated while clients connect, ask and watch: nobody notices.
 
-use std::fs;
-use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -14,6 +11,7 @@ use tokio::task::JoinSet;
 use crate::support::accounts::{self, Account};
 use crate::support::certificates::Authority;
 use crate::support::gate::{Gate, Settings};
+use crate::support::mounted::Mounted;
 use crate::support::report;
 use crate::support::rig::kubeconfig;
 use crate::support::streams::{open_watch, still_open, watch_or};
@@ -30,7 +28,8 @@ const WATCHES: usize = 500;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hundred_rotations_of_the_certificate_cost_no_handshake_request_or_watch() {
     let authority = Authority::new();
-    let mounted = Mounted::new(&authority);
+    let mounted = Mounted::new(&[("tls.crt", ""), ("tls.key", "")]);
+    rotate(&mounted, &authority);
     let (gate, account) = start(&mounted, &authority).await;
     let watches = watches(&gate, &account).await;
     let load = Arc::new(Load::default());
@@ -41,15 +40,15 @@ async fn a_hundred_rotations_of_the_certificate_cost_no_handshake_request_or_wat
     let (mut by_clock, mut by_signal) = (Vec::new(), Vec::new());
     for rotation in 1..=ROTATIONS {
         let bad = failed_readings(&gate).await;
-        mounted.half_written();
+        half_written(&mounted);
         gate.signal(Signal::SIGHUP);
         gate.wait_until("refusing half a file", async || failed_readings(&gate).await > bad).await;
         let bad = failed_readings(&gate).await;
-        mounted.mismatched(&authority);
+        mismatched(&mounted, &authority);
         gate.signal(Signal::SIGHUP);
         gate.wait_until("refusing what is no pair", async || failed_readings(&gate).await > bad).await;
 
-        let serial = mounted.rotate(&authority);
+        let serial = rotate(&mounted, &authority);
         let rotated = Instant::now();
         if rotation <= BY_CLOCK {
             gate.wait_until("serving the new certificate", async || served(&gate).await == serial).await;
@@ -87,64 +86,28 @@ struct Load {
     failed: AtomicUsize,
 }
 
-/// A mounted secret: files that are links into a directory that is a link itself, which is swapped.
-struct Mounted {
-    directory: PathBuf,
-    versions: AtomicUsize,
+/// Another pair; gives its certificate.
+fn rotate(mounted: &Mounted, authority: &Authority) -> Vec<u8> {
+    let issued = authority.issue(&["127.0.0.1"]);
+    mounted.swap(&[("tls.crt", &issued.certificate_pem), ("tls.key", &issued.key_pem)]);
+    issued.certificate_der
 }
 
-impl Mounted {
-    fn new(authority: &Authority) -> Self {
-        let directory = std::env::temp_dir().join(format!("portcullis-mounted-{}", std::process::id()));
-        fs::create_dir_all(&directory).unwrap();
-        let mounted = Self { directory, versions: AtomicUsize::new(0) };
-        mounted.rotate(authority);
-        for name in ["tls.crt", "tls.key"] {
-            symlink(Path::new("..data").join(name), mounted.directory.join(name)).unwrap();
-        }
-        mounted
-    }
-
-    /// Another pair; gives its certificate.
-    fn rotate(&self, authority: &Authority) -> Vec<u8> {
-        let issued = authority.issue(&["127.0.0.1"]);
-        self.swap(&issued.certificate_pem, &issued.key_pem);
-        issued.certificate_der
-    }
-
-    fn half_written(&self) {
-        let whole = fs::read_to_string(self.directory.join("tls.crt")).unwrap();
-        let key = fs::read_to_string(self.directory.join("tls.key")).unwrap();
-        self.swap(&whole[..whole.len() / 2], &key);
-    }
-
-    fn mismatched(&self, authority: &Authority) {
-        let [one, other] = [authority.issue(&["127.0.0.1"]), authority.issue(&["127.0.0.1"])];
-        self.swap(&one.certificate_pem, &other.key_pem);
-    }
-
-    fn swap(&self, certificate: &str, key: &str) {
-        let version = format!("..v{}", self.versions.fetch_add(1, Ordering::Relaxed));
-        let path = self.directory.join(&version);
-        fs::create_dir(&path).unwrap();
-        fs::write(path.join("tls.crt"), certificate).unwrap();
-        fs::write(path.join("tls.key"), key).unwrap();
-        symlink(&version, self.directory.join("..new")).unwrap();
-        fs::rename(self.directory.join("..new"), self.directory.join("..data")).unwrap();
-    }
+fn half_written(mounted: &Mounted) {
+    let whole = mounted.read("tls.crt");
+    mounted.swap(&[("tls.crt", &whole[..whole.len() / 2])]);
 }
 
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.directory);
-    }
+fn mismatched(mounted: &Mounted, authority: &Authority) {
+    let [one, other] = [authority.issue(&["127.0.0.1"]), authority.issue(&["127.0.0.1"])];
+    mounted.swap(&[("tls.crt", &one.certificate_pem), ("tls.key", &other.key_pem)]);
 }
 
 async fn start(mounted: &Mounted, authority: &Authority) -> (Gate, Account) {
     let stub = Stub::start(&["h2", "http/1.1"]).await;
     stub.answer_with(|seen| watch_or(seen, Reply::json(200, "{}")));
     let kubeconfig = kubeconfig(&stub, &format!("token: {OWN_CREDENTIAL}"));
-    let file = |name| mounted.directory.join(name).display().to_string();
+    let file = |name| mounted.path(name).display().to_string();
     let tls: &str = format!("{{certificate: '{}', key: '{}'}}", file("tls.crt"), file("tls.key")).leak();
     let settings = Settings { log_level: "info", keys: vec![("tls", tls)], ..Settings::default() };
     let mut gate = Gate::start(&kubeconfig, &settings).await;

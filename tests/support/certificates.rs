@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+};
+use rustls::client::WantsClientCert;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore, ServerConfig};
 
 /// A server's TLS configuration and the authority that vouches for it.
 pub(crate) struct Identity {
@@ -45,6 +48,7 @@ impl Identity {
 pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 /// A certificate and its key.
+#[derive(Clone)]
 pub(crate) struct Issued {
     pub(crate) certificate_pem: String,
     pub(crate) certificate_der: Vec<u8>,
@@ -62,10 +66,23 @@ impl Authority {
         self.0.pem()
     }
 
+    /// A server's certificate.
     pub(crate) fn issue(&self, names: &[&str]) -> Issued {
         let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
         let mut leaf = CertificateParams::new(names).unwrap();
         leaf.insert_extended_key_usage(ExtendedKeyUsagePurpose::ServerAuth);
+        self.sign(&leaf)
+    }
+
+    /// A client's certificate, by which an apiserver knows it as the user of this name.
+    pub(crate) fn issue_to(&self, user: &str) -> Issued {
+        let mut leaf = CertificateParams::new(Vec::new()).unwrap();
+        leaf.distinguished_name.push(DnType::CommonName, user);
+        leaf.insert_extended_key_usage(ExtendedKeyUsagePurpose::ClientAuth);
+        self.sign(&leaf)
+    }
+
+    fn sign(&self, leaf: &CertificateParams) -> Issued {
         let key = KeyPair::generate().unwrap();
         let certificate = leaf.signed_by(&key, &self.0).unwrap();
         Issued {
@@ -78,17 +95,27 @@ impl Authority {
 
 /// What a client needs to trust servers of the authority in `ca_pem`, speaking `alpn`.
 pub(crate) fn client(ca_pem: &[u8], alpn: &[&str]) -> Arc<ClientConfig> {
+    let mut config = trusting(ca_pem).with_no_client_auth();
+    config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+    Arc::new(config)
+}
+
+/// The same for one that shows its own certificate and speaks HTTP/1.1.
+pub(crate) fn client_showing(ca_pem: &[u8], shown: &Issued) -> Arc<ClientConfig> {
+    let key = PrivateKeyDer::from_pem_slice(shown.key_pem.as_bytes()).unwrap();
+    let chain = vec![CertificateDer::from(shown.certificate_der.clone())];
+    Arc::new(trusting(ca_pem).with_client_auth_cert(chain, key).unwrap())
+}
+
+fn trusting(ca_pem: &[u8]) -> ConfigBuilder<ClientConfig, WantsClientCert> {
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(ca_pem) {
         roots.add(certificate.unwrap()).unwrap();
     }
-    let mut config = ClientConfig::builder_with_provider(provider())
+    ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
-    Arc::new(config)
 }
 
 fn provider() -> Arc<CryptoProvider> {
