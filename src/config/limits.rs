@@ -12,10 +12,10 @@ pub(super) const LIMITS: &[Key] = &[
         flag: None,
         kind: Kind::Count,
         default: DefaultValue::Text("10000"),
-        reload: Reload::Restart,
+        reload: Reload::Live,
         help: "Client connections open at the same time",
         set: |draft, given| {
-            count_usize(given, 1_000_000).map(|value| draft.config.limits.max_connections = value)
+            count_usize(given, MOST_CONNECTIONS).map(|value| draft.config.limits.max_connections = value)
         },
     },
     Key {
@@ -240,6 +240,9 @@ pub(super) const LIMITS: &[Key] = &[
         },
     },
 ];
+
+/// The highest bound on connections.
+pub const MOST_CONNECTIONS: u32 = 1_000_000;
 
 /// As kube-apiserver's `--goaway-chance`: beyond it clients would spend their time with handshakes.
 const MOST_GOAWAYS: f64 = 0.02;

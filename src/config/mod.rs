@@ -27,6 +27,7 @@ use std::time::Duration;
 pub use clusters::{ClusterRules, ConfiguredCluster, CredentialFiles, ServiceAccountMode};
 pub use error::{ConfigError, ConfigErrors};
 pub use key::{DefaultValue, Given, Key, Kind, Reload};
+pub use limits::MOST_CONNECTIONS;
 pub use live::{LiveConfig, OwnLimits};
 pub use resolution::{Resolution, Value};
 pub use review_keys::Reviews;

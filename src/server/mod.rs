@@ -38,7 +38,7 @@ use crate::authn::{Authenticator, Records, ServiceAccounts};
 use crate::authority::AuthorityError;
 use crate::authz::Impersonation;
 use crate::cluster::{Cluster, ClusterError, Member, Registry};
-use crate::config::{Config, LiveConfig, Resolution};
+use crate::config::{Config, LiveConfig, MOST_CONNECTIONS, Resolution};
 use crate::proxy::{Admission, Clusters, Gate, Lottery};
 use crate::store::{Store, StoreError};
 use crate::telemetry::Telemetry;
@@ -225,9 +225,8 @@ struct Workers {
     /// One permit each worker that accepts connections.
     listening: Arc<Semaphore>,
     count: u32,
-    /// One permit each connection.
+    /// One permit each connection, of [`MOST_CONNECTIONS`].
     permits: Arc<Semaphore>,
-    max_connections: u32,
 }
 
 impl Workers {
@@ -240,8 +239,7 @@ impl Workers {
         let (draining, draining_seen) = watch::channel(false);
         let (stop, stop_seen) = watch::channel(false);
         let (ended_sender, ended) = mpsc::channel(1);
-        let max_connections = shared.config.current().limits.max_connections;
-        let permits = Arc::new(Semaphore::new(max_connections));
+        let permits = Arc::new(Semaphore::new(MOST_CONNECTIONS as usize));
         let count = listeners.len();
         let listening = Arc::new(Semaphore::new(count));
         for (number, listener) in listeners.into_iter().enumerate() {
@@ -256,9 +254,8 @@ impl Workers {
             })
             .map_err(|error| ServeError::Io("can't start a worker", error))?;
         }
-        let whole = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-        let (count, max_connections) = (whole(count), whole(max_connections));
-        Ok((Self { draining, stop, listening, count, permits, max_connections }, ended))
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        Ok((Self { draining, stop, listening, count, permits }, ended))
     }
 }
 

@@ -12,6 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use super::connection::{self, Context};
+use crate::config::MOST_CONNECTIONS;
 
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 1024;
@@ -44,7 +45,7 @@ impl Drop for Ending {
 
 /// What a worker takes up of what all share.
 pub(super) struct Places {
-    /// One permit a connection.
+    /// One permit a connection, of [`MOST_CONNECTIONS`].
     pub(super) connections: Arc<Semaphore>,
     /// Held for as long as the worker accepts connections.
     pub(super) listening: Option<OwnedSemaphorePermit>,
@@ -122,7 +123,8 @@ fn accept_last(listener: &StdListener, permits: &Arc<Semaphore>, context: &Conte
 
 /// Serves a connection if there is room for one more.
 fn admit(stream: TcpStream, address: SocketAddr, permits: &Arc<Semaphore>, context: &Context) {
-    let Ok(permit) = Arc::clone(permits).try_acquire_owned() else {
+    let most = context.dispatch.gate.limits.current().max_connections;
+    let Some(permit) = place(permits, most) else {
         context.dispatch.gate.telemetry.metrics.count_rejection("too_many_connections");
         return;
     };
@@ -131,6 +133,14 @@ fn admit(stream: TcpStream, address: SocketAddr, permits: &Arc<Semaphore>, conte
         return;
     }
     tokio::spawn(connection::serve(context.clone(), stream, address, permit));
+}
+
+/// A place, if fewer than `most` are taken. The bound can change, so it is not the number of permits that there are.
+fn place(permits: &Arc<Semaphore>, most: usize) -> Option<OwnedSemaphorePermit> {
+    let permit = Arc::clone(permits).try_acquire_owned().ok()?;
+    // This one is among those that are taken: of two who come at once none sees the other's place as free.
+    let taken = (MOST_CONNECTIONS as usize).saturating_sub(permits.available_permits());
+    (taken <= most).then_some(permit)
 }
 
 fn tune(stream: &TcpStream) -> io::Result<()> {
@@ -145,6 +155,18 @@ fn tune(stream: &TcpStream) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_place_is_to_be_had_below_the_bound_whatever_it_is_now() {
+        let permits = Arc::new(Semaphore::new(MOST_CONNECTIONS as usize));
+        let mut held = vec![place(&permits, 2).unwrap(), place(&permits, 2).unwrap()];
+        assert!(place(&permits, 2).is_none() && place(&permits, 1).is_none());
+        held.extend(place(&permits, 3));
+        assert_eq!(held.len(), 3);
+        drop(held.split_off(1));
+        assert!(place(&permits, 1).is_none());
+        assert!(place(&permits, 2).is_some());
+    }
 
     #[test]
     fn a_worker_that_dies_says_so() {

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
+use tokio::io::AsyncReadExt;
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::service_accounts::{answer_with, good, jwt};
 use crate::support::directory::Directory;
@@ -67,6 +68,33 @@ async fn bounds_on_requests_change_and_none_that_is_under_way_ends() {
     drop(held);
     let is_free = async || rig.gate.metric("portcullis_requests_in_flight").await == 0;
     rig.gate.wait_until("free", is_free).await;
+    assert_eq!(get(&rig, &alice.bearer, PODS).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_bound_on_connections_changes_and_those_that_are_open_stay() {
+    let rig = Rig::start().await;
+    let alice = rig.account("alice", &[]).await;
+    let authorization = alice.authorization();
+    let lines = [("authorization", authorization.as_str())];
+    let mut open = [rig.http1().await, rig.http1().await];
+    for client in &mut open {
+        assert_eq!(client.request("GET", PODS, &lines, b"").await.status, 200);
+    }
+    let are_alone = async || rig.gate.metric("portcullis_client_connections").await == 2;
+    rig.gate.wait_until("rid of earlier connections", are_alone).await;
+    for bound in ["2", "1"] {
+        rig.gate.reconfigure(&with_limits(&[("maxConnections", bound)])).await;
+        let mut third = TcpStream::connect(rig.gate.endpoint.address).await.unwrap();
+        let read = within("being turned away", third.read(&mut [0; 9])).await;
+        assert!(matches!(read, Ok(0) | Err(_)), "{read:?}");
+        for client in &mut open {
+            assert_eq!(client.request("GET", PODS, &lines, b"").await.status, 200);
+        }
+    }
+    let refused = "portcullis_rejected_requests_total{reason=\"too_many_connections\"}";
+    assert_eq!(rig.gate.metric(refused).await, 2);
+    rig.gate.reconfigure(&with_limits(&[("maxConnections", "3")])).await;
     assert_eq!(get(&rig, &alice.bearer, PODS).await.status, 200);
 }
 
