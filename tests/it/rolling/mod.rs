@@ -22,7 +22,8 @@ const WINDOW: Duration = Duration::from_secs(3);
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// What a loaded machine may add.
 const SLACK: Duration = Duration::from_secs(4);
-const REQUESTERS: usize = 12;
+/// Clients of each protocol that make one request after the other.
+const REQUESTERS: usize = 40;
 const WATCHES: usize = 500;
 const EXECS: usize = 20;
 
@@ -35,7 +36,8 @@ pub(crate) struct Restart {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rolling_restart_under_load_fails_no_request_and_breaks_no_watch() {
-    let restarts = std::env::var("PORTCULLIS_TEST_RESTARTS").map_or(2, |count| count.parse().unwrap());
+    let restarts = number_in("PORTCULLIS_TEST_RESTARTS", 2);
+    let requesters = number_in("PORTCULLIS_TEST_REQUESTERS", REQUESTERS);
     let stub = Stub::start(&["h2", "http/1.1"]).await;
     serve(&stub);
     let gate = Gate::start(&kubeconfig(&stub, &format!("token: {OWN_CREDENTIAL}")), &settings()).await;
@@ -45,7 +47,7 @@ async fn a_rolling_restart_under_load_fails_no_request_and_breaks_no_watch() {
     let mut gates = twins(gate).await;
     let balancer = Balancer::start(&gates).await;
 
-    let load = Load::start(&balancer.endpoint, &account.authorization(), [REQUESTERS, WATCHES, EXECS]);
+    let load = Load::start(&balancer.endpoint, &account.authorization(), [requesters, WATCHES, EXECS]);
     let tally = &load.tally;
     let all_open = async || {
         let open = (tally.watches.load(Ordering::Relaxed), tally.execs.load(Ordering::Relaxed));
@@ -59,8 +61,12 @@ async fn a_rolling_restart_under_load_fails_no_request_and_breaks_no_watch() {
     }
     let seconds = load.started.elapsed().as_secs_f64();
     let tally = load.stop().await;
-    judge(&tally, &done, seconds);
+    judge(&tally, &done, requesters, seconds);
     assert_eq!(stub.violations(), Vec::<String>::new());
+}
+
+fn number_in(variable: &str, default: usize) -> usize {
+    std::env::var(variable).map_or(default, |number| number.parse().unwrap())
 }
 
 /// Two gates with the same store and certificate, made of one.
@@ -85,7 +91,7 @@ pub(crate) async fn restart(gates: &mut [Gate; 2], number: usize, balancer: &Bal
 }
 
 /// Asserts what was promised, and writes down what was measured.
-fn judge(tally: &Tally, restarts: &[Restart], seconds: f64) {
+fn judge(tally: &Tally, restarts: &[Restart], requesters: usize, seconds: f64) {
     let failures = tally.failures.lock().unwrap();
     assert!(
         failures.is_empty(),
@@ -120,6 +126,7 @@ fn judge(tally: &Tally, restarts: &[Restart], seconds: f64) {
         &json!({
             "command": "PORTCULLIS_TEST_RESTARTS=20 cargo test --test it rolling",
             "restarts": restarts.len(),
+            "clients that make one request after the other": 2 * requesters,
             "requests a second, three quarters of them writes": rate,
             "requests served": served,
             "requests failed": failures.len(),
