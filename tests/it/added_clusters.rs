@@ -6,55 +6,12 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::service_accounts::{good, jwt};
+use crate::support::added::Added;
 use crate::support::expect;
 use crate::support::live::{PROTOCOLS, Streams};
-use crate::support::rig::Rig;
-use crate::support::stub::Stub;
 
-const CREDENTIAL: &str = "hunter2-of-the-added-cluster-hunter2";
 /// From the acknowledgement of a change to the end of a stream at the client.
 const LIMIT: Duration = Duration::from_secs(1);
-
-/// A gate, and a stub that is its cluster `id` besides.
-struct Added {
-    rig: Rig,
-    stub: Stub,
-    id: String,
-}
-
-impl Added {
-    async fn start() -> Self {
-        let (rig, stub) = (Rig::start().await, Stub::start(&["h2", "http/1.1"]).await);
-        stub.accept_only(&format!("Bearer {CREDENTIAL}"));
-        rig.gate.keep_secret(CREDENTIAL);
-        let cluster = json!({
-            "name": "added",
-            "endpoints": [format!("https://127.0.0.1:{}", stub.port)],
-            "caCert": &*stub.ca_pem,
-            "credential": { "token": CREDENTIAL },
-        });
-        let answer = rig.api("POST", "/v3/clusters", rig.admin(), &cluster).await;
-        assert_eq!(answer.status, 201, "{}", answer.text());
-        let id = answer.json()["id"].as_str().unwrap().to_owned();
-        Self { rig, stub, id }
-    }
-
-    fn path(&self, path: &str) -> String {
-        format!("/k8s/clusters/{}{path}", self.id)
-    }
-
-    async fn get(&self, bearer: &str) -> u16 {
-        let authorization = format!("Bearer {bearer}");
-        let path = self.path("/api/v1/pods");
-        self.rig.http1().await.request("GET", &path, &[("authorization", &authorization)], b"").await.status
-    }
-
-    async fn change(&self, method: &str, body: &Value) {
-        let target = format!("/v3/clusters/{}", self.id);
-        let answer = self.rig.api(method, &target, self.rig.admin(), body).await;
-        assert!(matches!(answer.status, 200 | 204), "{}", answer.text());
-    }
-}
 
 #[tokio::test]
 async fn a_deleted_cluster_takes_its_streams_and_the_tokens_for_it_alone() {

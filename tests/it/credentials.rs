@@ -50,6 +50,41 @@ async fn over_http2_a_connection_ends_with_its_401() {
 }
 
 #[tokio::test]
+async fn over_http2_a_connection_to_our_own_api_ends_with_its_401_as_well() {
+    let rig = Rig::start().await;
+    let account = rig.account("alice", &[]).await;
+    let (good, wrong) =
+        (account.authorization(), format!("Bearer {}:{}", account.token_name, "w".repeat(54)));
+    for (path, credential, status, ends) in [
+        ("/v3/tokens", Some(wrong.as_str()), 401, true),
+        ("/v3/users", Some("Bearer token-zzzzz:wrong"), 401, true),
+        ("/v3", Some("Bearer nonsense"), 401, true),
+        ("/v3/tokens/token-zzzzz", Some(good.as_str()), 404, false),
+        ("/v3-public/authProviders", None, 200, false),
+    ] {
+        let mut client = RawHttp2::connect(&rig.gate.endpoint).await;
+        let ask = |path: &'static str| {
+            let mut fields: Vec<(&[u8], &[u8])> = vec![
+                (b":method", b"GET"),
+                (b":scheme", b"https"),
+                (b":path", path.as_bytes()),
+                (b":authority", b"gate.example"),
+            ];
+            fields.extend(credential.map(|credential| (&b"authorization"[..], credential.as_bytes())));
+            fields
+        };
+        client.headers(1, &ask(path), true).await;
+        assert_eq!(client.outcome(1).await, Outcome::Answered(status), "{path}");
+        if ends {
+            client.expect_close().await;
+        } else {
+            client.headers(3, &ask("/ping"), true).await;
+            assert_eq!(client.outcome(3).await, Outcome::Answered(200), "{path}: the connection goes on");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_bad_credential_is_answered_alike_whatever_is_wrong_with_it() {
     let rig = Rig::start().await;
     let account = rig.account("alice", &[]).await;

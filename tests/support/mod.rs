@@ -2,6 +2,7 @@
 //! and raw clients that can say what no well-behaved client would.
 
 pub(crate) mod accounts;
+pub(crate) mod added;
 pub(crate) mod browser;
 pub(crate) mod canary;
 pub(crate) mod certificates;

@@ -16,32 +16,45 @@ use super::within;
 pub(crate) struct Scene {
     pub(crate) rig: Rig,
     pub(crate) account: Account,
+    /// Where the tunnels end.
+    stub: Stub,
 }
 
 /// An open tunnel with a token of its own.
 pub(crate) struct Tunnel<'s> {
     rig: &'s Rig,
+    stub: &'s Stub,
     pub(crate) client: Option<Http1>,
     pub(crate) token: String,
     /// Lets the server say the rest.
     pub(crate) go_on: Arc<Notify>,
-    /// The first connection that is this tunnel's or a later one's.
+    /// The connection at the stub that became this tunnel.
     connection: usize,
 }
 
 impl Scene {
     pub(crate) async fn start() -> Self {
         let settings = Settings { log_level: "info", ..Settings::default() };
-        let rig = Rig::with(&["h2", "http/1.1"], &settings).await;
+        Self::of(Rig::with(&["h2", "http/1.1"], &settings).await).await
+    }
+
+    /// With a gate of the test's own.
+    pub(crate) async fn of(rig: Rig) -> Self {
+        let stub = rig.stub.clone();
+        Self::to(rig, stub).await
+    }
+
+    /// With tunnels to another stub than the default cluster's.
+    pub(crate) async fn to(rig: Rig, stub: Stub) -> Self {
         let account = rig.account("alice", &["dev"]).await;
-        Self { rig, account }
+        Self { rig, account, stub }
     }
 
     /// The server switches, says `first`, and `then` when it is told to go on.
     pub(crate) fn say(&self, head: String, first: &[u8], then: &[u8]) -> Arc<Notify> {
         let go_on = Arc::new(Notify::new());
         let (told, first, then) = (Arc::clone(&go_on), first.to_owned(), then.to_owned());
-        self.rig.stub.answer_with(move |_| {
+        self.stub.answer_with(move |_| {
             let (head, first, then, told) = (head.clone(), first.clone(), then.clone(), Arc::clone(&told));
             Answer::http1(async move |mut connection| {
                 connection.send(&[head.as_bytes(), &first].concat()).await;
@@ -90,7 +103,6 @@ impl Scene {
         upgrade: &str,
         subprotocol: &str,
     ) -> Tunnel<'_> {
-        let connection = self.rig.stub.connections().len();
         let authorization = format!("Bearer {bearer}");
         let mut lines =
             vec![("Authorization", authorization.as_str()), ("Connection", "Upgrade"), ("Upgrade", upgrade)];
@@ -100,8 +112,9 @@ impl Scene {
         let mut client = self.rig.http1().await;
         let response = client.request("GET", target, &lines, b"").await;
         assert_eq!(response.status, 101, "{}", response.text());
-        let (rig, client, go_on) = (&self.rig, Some(client), Arc::default());
-        Tunnel { rig, client, token: name.to_owned(), go_on, connection }
+        let (rig, stub, client, go_on) = (&self.rig, &self.stub, Some(client), Arc::default());
+        let connection = stub.seen().last().unwrap().connection;
+        Tunnel { rig, stub, client, token: name.to_owned(), go_on, connection }
     }
 }
 
@@ -129,19 +142,13 @@ impl Tunnel<'_> {
     }
 
     pub(crate) async fn closed_upstream(&self) {
-        let what = "the end of the upstream side";
-        let tunnels = |stub: &Stub| {
-            stub.connections().iter().skip(self.connection).all(|one| one.is_h2 || one.is_closed())
-        };
-        self.rig.stub.until(what, tunnels).await;
+        let is_closed = |stub: &Stub| stub.connections()[self.connection].is_closed();
+        self.stub.until("the end of the upstream side", is_closed).await;
     }
 
+    /// The Status of its token's deletion.
     pub(crate) fn status(&self) -> String {
-        format!(
-            "{{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{{}},\"status\":\"Failure\",\
-             \"message\":\"token {} was deleted\",\"reason\":\"Unauthorized\",\"code\":401}}",
-            self.token
-        )
+        status(401, "Unauthorized", &format!("token {} was deleted", self.token))
     }
 
     pub(crate) fn policy_violation(&self) -> Vec<u8> {
@@ -149,8 +156,26 @@ impl Tunnel<'_> {
     }
 }
 
+/// A Status as the gate writes it.
+pub(crate) fn status(code: u16, reason: &str, message: &str) -> String {
+    format!(
+        "{{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{{}},\"status\":\"Failure\",\
+         \"message\":\"{message}\",\"reason\":\"{reason}\",\"code\":{code}}}"
+    )
+}
+
+/// What the end of a command is told on its error channel, and the close that makes client-go show it.
+pub(crate) fn last_words(status: &str) -> Vec<u8> {
+    [frame(0x82, &[b"\x03", status.as_bytes()].concat()), frame(0x88, &1000_u16.to_be_bytes())].concat()
+}
+
+/// The close frame for who has done something wrong.
 pub(crate) fn close(reason: &str) -> Vec<u8> {
-    frame(0x88, &[&1008_u16.to_be_bytes(), reason.as_bytes()].concat())
+    close_with(1008, reason)
+}
+
+pub(crate) fn close_with(code: u16, reason: &str) -> Vec<u8> {
+    frame(0x88, &[&code.to_be_bytes(), reason.as_bytes()].concat())
 }
 
 pub(crate) fn switching(protocol: &str, subprotocol: &str) -> String {
