@@ -12,8 +12,7 @@ mod open;
 mod pace;
 mod review;
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::HeaderValue;
@@ -33,7 +32,7 @@ use crate::streams::{Cut, CutReason, Owner, Registry, ReviewKey};
 use crate::telemetry::{AuthenticationResult, CacheOutcome, ReviewResult, Telemetry};
 use keys::ReviewKeys;
 use open::OpenAccounts;
-use pace::Lane;
+use pace::{Lanes, LanesByCluster};
 use review::{GOOD_FOR, Reviewed};
 
 /// Answers that are kept.
@@ -75,22 +74,13 @@ struct Shared {
     refused: Cache<ReviewKey, Refusal>,
     /// Tokens that were good within [`KNOWN_FOR`].
     known: Cache<ReviewKey, ()>,
-    /// By cluster, as one that is slow must not hold up the others.
-    lanes: Mutex<HashMap<Arc<str>, Arc<Lanes>>>,
+    lanes: LanesByCluster,
     config: LiveConfig,
     open: OpenAccounts,
     streams: Registry,
     telemetry: Arc<Telemetry>,
     /// Where reviews are asked for: one goes on although the client that waits for it has gone.
     home: Handle,
-}
-
-/// The turns at one cluster's apiserver. Half of what is allowed is for tokens that were good before.
-struct Lanes {
-    /// At once and in a second.
-    rates: (usize, u32),
-    known: Lane,
-    unknown: Lane,
 }
 
 /// Ends an answer when it says so itself.
@@ -112,7 +102,7 @@ impl ServiceAccounts {
             good: Cache::builder().max_capacity(GOOD_ENTRIES).expire_after(UntilItsEnd).build(),
             refused: Cache::builder().max_capacity(REFUSED_ENTRIES).time_to_live(REFUSED_FOR).build(),
             known: Cache::builder().max_capacity(GOOD_ENTRIES).time_to_live(KNOWN_FOR).build(),
-            lanes: Mutex::default(),
+            lanes: LanesByCluster::default(),
             config,
             open: OpenAccounts::default(),
             streams,
@@ -267,18 +257,9 @@ impl Shared {
         self.open.forget(&key);
     }
 
+    /// The turns at the apiserver of a cluster, as many as the configuration says now.
     fn lanes(&self, cluster: &Arc<str>) -> Arc<Lanes> {
-        let config = self.config.current();
-        let rates @ (at_once, per_second) = (config.reviews.at_once, config.reviews.per_second);
-        let lane = || Lane::new(at_once.div_ceil(2), per_second.div_ceil(2));
-        let made = || Arc::new(Lanes { rates, known: lane(), unknown: lane() });
-        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
-        let entry = lanes.entry(Arc::clone(cluster)).or_insert_with(made);
-        if entry.rates != rates {
-            // Reviews that are under way end in the old ones.
-            *entry = made();
-        }
-        Arc::clone(entry)
+        self.lanes.of(cluster, &self.config.current().reviews)
     }
 }
 
