@@ -42,7 +42,7 @@ use crate::config::{Limits, OwnLimits};
 use crate::kube::RequestInfo;
 use crate::streams::{Guard, StreamKind};
 use crate::telemetry::{EXPOSITION_TYPE, RequestRecord, Telemetry};
-use crate::upstream::{RequestBody, UpstreamRequest, sanitize};
+use crate::upstream::{AskedImpersonation, RequestBody, SanitizedHeaders, UpstreamRequest, sanitize};
 use answer::Answer;
 use caller::Leave;
 use exchange::{exchange, open_tunnel};
@@ -120,7 +120,8 @@ async fn forward(
         Leave::Metrics(reader) => return metrics(&parts, &reader),
     };
     let (destination, info) = destination.zip(info).ok_or(ProxyError::UnknownCluster)?;
-    let (headers, asked) = sanitize(&parts.headers, parts.version)?;
+    let kind = StreamKind::of(&info);
+    let (headers, asked) = passing(&parts, kind)?;
     let mut permit = caller.permit();
     let way = gate.clusters.reach(&destination, &permit).await?;
     let route = way.route(&destination);
@@ -147,7 +148,7 @@ async fn forward(
         client: Arc::clone(client),
         cluster: Arc::clone(route.cluster),
         claim: gate.clusters.claim(&way),
-        kind: StreamKind::of(&info),
+        kind,
         has_own_connection: parts.version != Version::HTTP_2,
     };
     let mut forwarded = match upgrade {
@@ -160,6 +161,18 @@ async fn forward(
         enrolment.caller.warn(answer.response.headers_mut(), client);
     }
     Ok(forwarded)
+}
+
+/// What of the client's headers goes on, and whom it asks to be.
+fn passing(
+    parts: &Parts,
+    kind: StreamKind,
+) -> Result<(SanitizedHeaders, Option<AskedImpersonation>), ProxyError> {
+    let (mut headers, asked) = sanitize(&parts.headers, parts.version)?;
+    if kind.ends_between_parts() {
+        headers.decline_codings();
+    }
+    Ok((headers, asked))
 }
 
 /// By whose leave the request is, once there is a place for it.

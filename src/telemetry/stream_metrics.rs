@@ -116,6 +116,11 @@ impl StreamKind {
     pub const ALL: [Self; 7] =
         [Self::Watch, Self::Log, Self::Exec, Self::Attach, Self::PortForward, Self::Proxy, Self::Other];
 
+    /// Whether it is made of parts, and complete at the end of any of them.
+    pub fn ends_between_parts(self) -> bool {
+        matches!(self, Self::Watch | Self::Log)
+    }
+
     /// What a request carries once it lasts.
     pub fn of(info: &RequestInfo<'_>) -> Self {
         if info.verb == Verb::Watch {

@@ -23,6 +23,7 @@ mod backup;
 mod canary;
 mod chaos;
 mod clusters;
+mod compressed;
 mod corrupted;
 mod crash;
 mod creation;

@@ -39,8 +39,8 @@ struct Bucket {
 }
 
 impl LanesByCluster {
-    /// The lanes of a cluster, as wide as `reviews` says. Those of others that are as new are dropped when they are made: so nothing has to say that
-    /// a cluster was removed, and no list of those that once were is kept.
+    /// The lanes of a cluster, as wide as `reviews` says. Those of others that are as new are dropped when they are made:
+    /// so nothing has to say that a cluster was removed, and no list of those that once were is kept.
     pub(super) fn of(&self, cluster: &Arc<str>, reviews: &Reviews) -> Arc<Lanes> {
         self.at(Instant::now(), cluster, reviews)
     }

@@ -57,8 +57,9 @@ impl Framing {
             return Self::Whole;
         }
         match kind {
+            // Compressed although we asked for the bytes as they are: a part of it can be no answer that is complete.
+            _ if headers.contains_key(CONTENT_ENCODING) => Self::Whole,
             StreamKind::Log => Self::Anywhere,
-            StreamKind::Watch if headers.contains_key(CONTENT_ENCODING) => Self::Anywhere,
             StreamKind::Watch => Self::of_watch(headers),
             _ => Self::Whole,
         }
@@ -259,10 +260,12 @@ mod tests {
         assert!(matches!(of(StreamKind::Watch, 200, &[stream]), Framing::Json(_)));
         let protobuf = ("content-type", "application/vnd.kubernetes.protobuf; stream=watch");
         assert!(matches!(of(StreamKind::Watch, 200, &[protobuf]), Framing::Protobuf(_)));
-        assert!(matches!(
-            of(StreamKind::Watch, 200, &[stream, ("content-encoding", "gzip")]),
-            Framing::Anywhere
-        ));
+        for kind in [StreamKind::Watch, StreamKind::Log] {
+            assert!(
+                matches!(of(kind, 200, &[stream, ("content-encoding", "gzip")]), Framing::Whole),
+                "{kind:?}"
+            );
+        }
         assert!(matches!(of(StreamKind::Log, 200, &[("content-type", "text/plain")]), Framing::Anywhere));
         assert!(matches!(of(StreamKind::Log, 200, &[("content-length", "5")]), Framing::Whole));
         assert!(matches!(of(StreamKind::Watch, 410, &[stream]), Framing::Whole));
