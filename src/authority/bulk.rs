@@ -3,7 +3,7 @@
 use super::audit::Act;
 use super::issue::limits;
 use super::{Authority, AuthorityError, Caller};
-use crate::store::{self, Committed, MAX_BULK, TokenFilter, TokenQuery, Write};
+use crate::store::{self, Committed, MAX_BULK, MAX_PAGE, TokenFilter, TokenQuery, Write};
 use crate::token::{TokenName, Ttl};
 
 /// What a bulk change did, or would do.
@@ -35,6 +35,24 @@ impl Authority {
         }
         let act = Act::by(caller, "token.delete");
         self.in_parts(filter, Write::DeleteTokens, &act, "by a filter").await
+    }
+
+    /// Which of `names` [`delete_tokens`](Self::delete_tokens) would delete by `filter`.
+    pub async fn deletable_among(
+        &self,
+        caller: &Caller,
+        filter: TokenFilter,
+        names: &[TokenName],
+    ) -> Result<Vec<TokenName>, AuthorityError> {
+        let Some(filter) = self.within_reach(caller, filter).await? else { return Ok(Vec::new()) };
+        let filter = TokenFilter { except: Some(caller.token.clone()), ..filter };
+        let mut found = Vec::new();
+        for part in names.chunks(NAMES_AT_ONCE) {
+            let filter = TokenFilter { names: part.to_vec(), ..filter.clone() };
+            let query = TokenQuery { filter, limit: MAX_PAGE, ..TokenQuery::default() };
+            found.extend(self.store.tokens(query).await?.items.into_iter().map(|token| token.name));
+        }
+        Ok(found)
     }
 
     /// Makes the tokens that `filter` lets through and that live longer than the maximum live as long as that; for
@@ -97,5 +115,7 @@ impl Bulk {
     }
 }
 
+/// Names in one question to the store, fewer than a page has.
+const NAMES_AT_ONCE: usize = 1000;
 /// Names in an answer.
 const NAMES_SHOWN: u32 = 100;

@@ -68,6 +68,15 @@ impl Authority {
         Ok(clusters)
     }
 
+    /// The clusters that the caller may use, the default one first. Administrators are no exception here: to see a cluster
+    /// is not to use it.
+    pub async fn usable_clusters(&self, caller: &Caller) -> Result<Vec<Arc<Member>>, AuthorityError> {
+        let user = self.store.user(&caller.id).await?.ok_or(AuthorityError::CallerGone)?;
+        let mut clusters = self.clusters(caller).await?;
+        clusters.retain(|member| may_use(&user, member));
+        Ok(clusters)
+    }
+
     /// One cluster that the caller may use; any for an administrator. Another is not found, as if there were none.
     pub async fn cluster(&self, caller: &Caller, id: &ClusterId) -> Result<Arc<Member>, AuthorityError> {
         let administrator = self.is_administrator(caller).await?;

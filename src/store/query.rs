@@ -29,6 +29,8 @@ pub struct TokenFilter {
     pub exceeds: Option<Ttl>,
     /// Tokens that have this in their name.
     pub name_contains: Option<String>,
+    /// Tokens with one of these names; with any if there are none here.
+    pub names: Vec<TokenName>,
     /// Tokens that are good for this cluster alone.
     pub cluster: Option<ClusterId>,
     /// Every token but this, such as the caller's own.
@@ -153,6 +155,10 @@ impl TokenFilter {
         }
         if let Some(part) = &self.name_contains {
             conditions.add("instr(name, ?) > 0", part.clone());
+        }
+        if !self.names.is_empty() {
+            let names: Vec<&str> = self.names.iter().map(TokenName::as_str).collect();
+            conditions.add("name IN (SELECT value FROM json_each(?))", serde_json::json!(names).to_string());
         }
         if let Some(cluster) = &self.cluster {
             conditions.add("cluster = ?", cluster.as_str().to_owned());

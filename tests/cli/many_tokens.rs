@@ -34,6 +34,9 @@ fn with_users(request: &Request) -> Answer {
         "GET /v3/users" => {
             answer(200, &json!({"data": [{"id": "user-zzzzz", "username": "bob", "enabled": true}]}))
         }
+        "GET /v3/clusters" => {
+            answer(200, &json!({"data": [{"id": "c-zzzzz", "name": "eu-1", "state": "active"}]}))
+        }
         line if line.starts_with("GET /v3/tokens") => answer(200, &json!({ "data": [] })),
         line => panic!("unexpected {line}"),
     }
@@ -100,6 +103,8 @@ fn filters_become_parameters() {
         (&["--all", "--never-expires"], "?neverExpires=true"),
         (&["--all", "--exceeds-max", "--kind", "agent"], "?kind=agent&exceedsMax=true"),
         (&["--user", "bob"], "?userId=user-zzzzz"),
+        (&["--cluster", "eu-1"], "?me=true&clusterId=c-zzzzz"),
+        (&["--all", "--cluster", "c-zzzzz"], "?clusterId=c-zzzzz"),
         (
             &["--all", "--last-used-before", "2026-01-31", "--sort", "last-used", "--descending"],
             "?lastUsedBefore=2026-01-31T00%3A00%3A00Z&sort=lastUsedAt&order=desc",
@@ -115,6 +120,7 @@ fn filters_become_parameters() {
         assert_eq!(admin.run(&[&["token", "list"], wrong].concat()).code, 2, "{wrong:?}");
     }
     assert_eq!(admin.run(&["token", "list", "--user", "nobody"]).code, 1);
+    assert_eq!(admin.run(&["token", "list", "--cluster", "us-1"]).code, 1);
 }
 
 /// 1,500 tokens match; bulk changes are answered as the API does.
@@ -126,7 +132,15 @@ fn bulk() -> Stub {
             line if line.starts_with("DELETE /v3/tokens?")
                 || line.starts_with("POST /v3/tokens?action=shorten") =>
             {
-                answer(200, &json!({"type": "bulkResult", "dryRun": dry, "count": 1_500, "names": names}))
+                let mut result = json!({"type": "bulkResult", "dryRun": dry, "count": 1_500, "names": names});
+                if dry && line.starts_with("DELETE") {
+                    result["openStreams"] = json!({
+                        "count": 3, "byKind": {"exec": 1, "watch": 2},
+                        "streams": [{"kind": "watch", "clusterId": "local", "client": "192.0.2.7",
+                                     "openedAt": "2001-01-01T00:00:00Z"}],
+                    });
+                }
+                answer(200, &result)
             }
             line => panic!("unexpected {line}"),
         }
@@ -140,7 +154,8 @@ fn many_tokens_are_deleted_after_a_look_and_a_yes() {
     let dry = user.run(&["token", "delete", "--all", "--expired", "--dry-run"]);
     assert_eq!(dry.code, 0, "{dry:?}");
     assert!(dry.stdout.starts_with("1500 tokens: token-0, token-1,"), "{}", dry.stdout);
-    assert!(dry.stdout.ends_with("token-9 and 1490 more\n"), "{}", dry.stdout);
+    let cut = "token-9 and 1490 more\nStreams that would be cut: 3 (1 exec, 2 watch)\n\nKIND ";
+    assert!(dry.stdout.contains(cut) && dry.stdout.contains("\nwatch   local "), "{}", dry.stdout);
     let unasked = user.run(&["token", "delete", "--all", "--expired"]);
     assert_eq!(unasked.code, 2);
     assert!(unasked.stderr.contains("--yes"), "{}", unasked.stderr);
@@ -149,7 +164,8 @@ fn many_tokens_are_deleted_after_a_look_and_a_yes() {
 
     let mut terminal =
         Terminal::start(user.command("script"), &format!("{PROGRAM} token delete --all --expired"));
-    assert!(terminal.shows("token-9 and 1490 more") && terminal.shows("Delete 1500 tokens? [y/N] "));
+    assert!(terminal.shows("token-9 and 1490 more") && terminal.shows("would be cut: 3 (1 exec, 2 watch)"));
+    assert!(terminal.shows("Delete 1500 tokens? [y/N] "));
     terminal.type_line("n");
     assert_eq!(terminal.end().0, 1);
     assert_eq!(stub.lines().pop().unwrap(), asked);
@@ -167,7 +183,7 @@ fn many_tokens_are_shortened_after_a_look_and_a_yes() {
     assert_eq!(user.run(&["token", "shorten"]).code, 2);
     assert_eq!(user.run(&["token", "shorten", "--exceeds-max"]).code, 2, "there is nobody to ask");
     let done = user.run(&["token", "shorten", "--exceeds-max", "--yes"]);
-    assert!(done.stderr.contains("1500 tokens were shortened."), "{done:?}");
+    assert!(done.stderr.contains("1500 tokens were shortened.") && !done.stderr.contains("cut"), "{done:?}");
     assert_eq!(stub.lines().pop().unwrap(), "POST /v3/tokens?action=shorten&exceedsMax=true&dryRun=false");
 }
 

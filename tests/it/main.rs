@@ -34,6 +34,7 @@ mod data_directory;
 mod deadlines;
 mod endpoints;
 mod fairness;
+mod foretold;
 mod goaway;
 mod guessing;
 mod hashes;

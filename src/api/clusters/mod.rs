@@ -28,7 +28,8 @@ use super::{Api, schema};
 use crate::cluster::Member;
 use crate::identity::ClusterId;
 
-/// Clusters that the caller may use; all of them for administrators. The default one comes first.
+/// Clusters that the caller may use; all of them for administrators, unless asked for those that are `usable` to them.
+/// The default one comes first.
 #[utoipa::path(get, path = "/v3/clusters", responses((status = 200, body = Collection<ClusterObject>)))]
 pub(super) async fn list(
     State(api): State<Api>,
@@ -38,7 +39,10 @@ pub(super) async fn list(
 ) -> Result<Json<Collection<ClusterObject>>, ApiError> {
     let administrator = api.is_administrator(&caller).await?;
     let wanted = object::Wanted::of(&query)?;
-    let clusters = api.authority.clusters(&caller).await?;
+    let clusters = match query.parsed("usable", "true", |text| (text == "true").then_some(()))? {
+        Some(()) => api.authority.usable_clusters(&caller).await?,
+        None => api.authority.clusters(&caller).await?,
+    };
     let objects = clusters.iter().map(|member| api.cluster_object(&links, member, administrator));
     let data = objects.filter(|object| wanted.admits(object)).collect();
     let listing = Listing { schema: &schema::CLUSTER, links: &links, query: &query, administrator };

@@ -64,6 +64,7 @@ pub(in crate::api) static TOKEN: Schema = Schema {
     filters: &[
         text("userId"),
         Filter { name: "kind", kind: "enum", options: fields::KINDS },
+        text("clusterId"),
         flag("enabled"),
         flag("expired"),
         flag("neverExpires"),
@@ -169,6 +170,7 @@ pub(in crate::api) static CLUSTER: Schema = Schema {
         text("name"),
         Filter { name: "source", kind: "enum", options: clusters::SOURCES },
         Filter { name: "state", kind: "enum", options: clusters::STATES },
+        Filter { name: "usable", kind: "enum", options: &["true"] },
     ],
     ..PLAIN
 };

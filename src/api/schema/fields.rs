@@ -173,6 +173,12 @@ pub(super) const BULK: &[Field] = &[
     Field::new("dryRun", "boolean", "Whether nothing was done, only counted"),
     Field::new("count", "int", "To how many tokens"),
     Field::new("names", "array[string]", "To which; the first hundred"),
+    Field::new(
+        "openStreams",
+        "openStreams",
+        "What would be cut with them; only of a deletion that is not done",
+    )
+    .nullable(),
 ];
 
 const REVOKE: Field =

@@ -175,6 +175,37 @@ async fn a_cluster_that_can_not_be_is_refused_with_the_field_that_is_wrong() {
 }
 
 #[tokio::test]
+async fn a_kubeconfig_of_an_administrator_has_the_clusters_that_he_may_use_and_another_if_he_names_it() {
+    let house = House::new().await;
+    let root = Some(&house.root);
+    for (name, access) in [("closed", json!({ "groups": ["ops"] })), ("own", json!({ "users": ["root"] }))] {
+        let mut body = new(name);
+        body["access"] = access;
+        add(&house, &body).await;
+    }
+    let names = async |path: &str| {
+        let listed = ask(&house, root, Method::GET, path, "").await.json();
+        let names = listed["data"].as_array().unwrap().iter();
+        names.map(|one| one["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(names("/v3/clusters").await.len(), 3, "to see a cluster is not to use it");
+    let usable = names("/v3/clusters?usable=true").await;
+    assert!(usable.len() == 2 && !usable.contains(&"closed".to_owned()), "{usable:?}");
+    let contexts = async |body: Value| {
+        let path = "/v3/clusters?action=generateKubeconfig";
+        let made = ask(&house, root, Method::POST, path, &body.to_string()).await.json();
+        let config: Value = serde_saphyr::from_str(made["config"].as_str().unwrap()).unwrap();
+        let contexts = config["contexts"].as_array().unwrap().iter();
+        contexts.map(|one| one["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(contexts(json!({})).await, usable);
+    assert_eq!(contexts(json!({ "clusterScoped": true })).await, usable);
+    assert_eq!(contexts(json!({ "clusters": ["closed"] })).await, ["closed"], "who is about to be let in");
+    let refused = ask(&house, root, Method::GET, "/v3/clusters?usable=false", "").await;
+    assert_eq!((refused.refusal().0, &refused.json()["fieldName"]), (422, &"usable".into()));
+}
+
+#[tokio::test]
 async fn a_kubeconfig_has_a_context_for_each_cluster_with_one_token_or_one_each() {
     let house = House::new().await;
     let alice = Some(&house.alice);

@@ -30,6 +30,7 @@ async fn filters_choose_tokens_and_stand_in_the_answer() {
     let key = make(&house, alice, r#"{"ttl":60000}"#).await;
     let helm = make(&house, root, &format!(r#"{{"kind":"helm-token","userId":"{}"}}"#, alice.id)).await;
     let off = make(&house, alice, "{}").await;
+    let scoped = make(&house, alice, r#"{"clusterId":"local"}"#).await;
     let path = format!("/v3/tokens/{off}");
     ask(&house, Some(alice), Method::PUT, &path, r#"{"enabled":false}"#).await;
     let own = alice.token.as_str();
@@ -37,7 +38,10 @@ async fn filters_choose_tokens_and_stand_in_the_answer() {
         ("kind=helm-token", &[&helm]),
         ("kind=session", &[]),
         ("enabled=false", &[&off]),
-        ("enabled=true&kind=api-key&nameContains=token", &[own, &key]),
+        ("enabled=true&kind=api-key&nameContains=token", &[own, &key, &scoped]),
+        ("clusterId=local", &[&scoped]),
+        ("clusterId=local&kind=helm-token", &[]),
+        ("clusterId=c-bbbbb", &[]),
         ("neverExpires=true&kind=helm-token", &[&helm]),
         ("expired=true", &[]),
         ("lastUsedBefore=2100-01-01T00:00:00Z&kind=helm-token", &[&helm]),
@@ -63,6 +67,7 @@ async fn filters_choose_tokens_and_stand_in_the_answer() {
         "lastUsedBefore=yesterday",
         "exceedsMax=false",
         "userId=not an id",
+        "clusterId=not an id",
         "sort=color",
         "order=up",
         "limit=0",

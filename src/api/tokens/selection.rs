@@ -3,7 +3,7 @@
 use crate::api::Caller;
 use crate::api::error::ApiError;
 use crate::api::query::Query;
-use crate::identity::UserId;
+use crate::identity::{ClusterId, UserId};
 use crate::store::{Marker, TokenFilter, TokenQuery, TokenSort};
 use crate::token::{TokenKind, Ttl};
 
@@ -28,6 +28,7 @@ pub(super) fn page(query: &Query, caller: &Caller, max: Ttl) -> Result<TokenQuer
 /// The tokens that `query` lets through.
 pub(super) fn filter(query: &Query, caller: &Caller, max: Ttl) -> Result<TokenFilter, ApiError> {
     let kind = query.parsed("kind", "a kind of token", TokenKind::from_text)?;
+    let cluster = query.parsed("clusterId", "a cluster's id", |text| ClusterId::try_from(text).ok())?;
     let filter = TokenFilter {
         owner: owner(query, caller)?,
         kinds: kind.into_iter().collect(),
@@ -35,6 +36,7 @@ pub(super) fn filter(query: &Query, caller: &Caller, max: Ttl) -> Result<TokenFi
         expired: query.flag("expired")?,
         never_expires: query.flag("neverExpires")?,
         last_used_before: query.moment("lastUsedBefore")?,
+        cluster,
         name_contains: query.text("nameContains")?.map(ToOwned::to_owned),
         ..TokenFilter::default()
     };

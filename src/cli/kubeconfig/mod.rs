@@ -24,7 +24,7 @@ pub(super) struct Kubeconfig {
     /// Names or ids of the clusters, a context each; the first is the current one [default: local]
     #[arg(value_name = "CLUSTER", conflicts_with = "all")]
     clusters: Vec<String>,
-    /// All clusters that you may use
+    /// All clusters that you may use; administrators see others besides
     #[arg(long)]
     all: bool,
     /// The cluster whose context is the current one
@@ -143,7 +143,8 @@ impl Kubeconfig {
             let is = |asked: &String| *asked == cluster.id || *asked == cluster.name;
             self.all || self.clusters.iter().any(is) || (self.is_default() && cluster.id == DEFAULT_CLUSTER)
         };
-        for resource in client.list("/v3/clusters")? {
+        let list = if self.all { "/v3/clusters?usable=true" } else { "/v3/clusters" };
+        for resource in client.list(list)? {
             let cluster: ClusterName = client.parse(&resource)?;
             if is_asked(&cluster) && !self.force && merge::is_taken(kept, &cluster.name, client.server()) {
                 return Err(CliError::ContextTaken { name: cluster.name, path: path.to_owned() });

@@ -4,7 +4,7 @@ use clap::Args;
 use http::Method;
 use serde::Deserialize;
 
-use super::{FilterOptions, path, streams};
+use super::{FilterOptions, OpenStreams, path, streams};
 use crate::cli::client::Client;
 use crate::cli::confirm::ConfirmOptions;
 use crate::cli::error::CliError;
@@ -38,7 +38,7 @@ pub(super) struct Shorten {
 /// How far to go.
 #[derive(Debug, Args)]
 struct BulkOptions {
-    /// Say which tokens it would be, and what would be cut with those that are named; leave them alone
+    /// Say which tokens it would be, and what would be cut with those that are deleted; leave them alone
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
@@ -47,10 +47,13 @@ struct BulkOptions {
 
 /// What the API says of many tokens.
 #[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct BulkResult {
     count: u64,
     #[serde(default)]
     names: Vec<String>,
+    /// What would be cut, where the server says it.
+    open_streams: Option<OpenStreams>,
 }
 
 /// One change of many tokens.
@@ -103,11 +106,11 @@ impl Bulk<'_> {
             remark("No token is meant by that.");
             return Ok(());
         }
-        let text = format!("{}\n", found.sentence());
         if options.dry_run {
-            return print(&text);
+            let table = found.open_streams.as_ref().map(OpenStreams::table).unwrap_or_default();
+            return print(&format!("{}\n{table}", found.forecast()));
         }
-        remark(text.trim_end());
+        remark(&found.forecast());
         let question = format!("{} {}?", self.verb, found.quantity());
         options.confirm.confirm(&question)?;
         let changed = self.ask(false)?;
@@ -135,6 +138,14 @@ impl BulkResult {
         format!("{}: {}{more}", self.quantity(), first.join(", "))
     }
 
+    /// The same, and what would be cut.
+    fn forecast(&self) -> String {
+        match &self.open_streams {
+            Some(open) => format!("{}\nStreams that would be cut: {}", self.sentence(), open.summary()),
+            None => self.sentence(),
+        }
+    }
+
     fn quantity(&self) -> String {
         if self.count == 1 { "1 token".to_owned() } else { format!("{} tokens", self.count) }
     }
@@ -154,10 +165,10 @@ mod tests {
     #[test]
     fn the_sentence_names_the_first_and_counts_the_rest() {
         let names: Vec<_> = (0..100).map(|number| format!("token-{number}")).collect();
-        let many = BulkResult { count: 1_000, names: names.clone() };
+        let many = BulkResult { count: 1_000, names: names.clone(), open_streams: None };
         assert!(many.sentence().starts_with("1000 tokens: token-0, token-1, "), "{}", many.sentence());
         assert!(many.sentence().ends_with("token-9 and 990 more"), "{}", many.sentence());
-        let one = BulkResult { count: 1, names: names.into_iter().take(1).collect() };
+        let one = BulkResult { count: 1, names: names.into_iter().take(1).collect(), open_streams: None };
         assert_eq!(one.sentence(), "1 token: token-0");
     }
 }

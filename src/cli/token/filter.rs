@@ -4,6 +4,7 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 
 use crate::cli::client::Client;
+use crate::cli::cluster;
 use crate::cli::error::CliError;
 use crate::cli::moment::{Moment, moment};
 use crate::cli::query::Query;
@@ -23,6 +24,9 @@ pub(super) struct FilterOptions {
     /// Those of one kind
     #[arg(long, value_name = "KIND", value_parser = kinds())]
     kind: Option<String>,
+    /// Those that are good for one cluster alone, by its name or id
+    #[arg(long, value_name = "CLUSTER")]
+    cluster: Option<String>,
     /// Those that have expired
     #[arg(long)]
     expired: bool,
@@ -41,7 +45,12 @@ impl FilterOptions {
     /// Whether they leave anything out but whose tokens are meant.
     pub(super) fn narrows(&self) -> bool {
         let flags = [self.expired, self.never_expires, self.exceeds_max];
-        let values = [self.user.is_some(), self.kind.is_some(), self.last_used_before.is_some()];
+        let values = [
+            self.user.is_some(),
+            self.kind.is_some(),
+            self.cluster.is_some(),
+            self.last_used_before.is_some(),
+        ];
         flags.into_iter().chain(values).any(|given| given)
     }
 
@@ -51,6 +60,7 @@ impl FilterOptions {
         query.flag("me", !self.all && self.user.is_none());
         query.add("userId", self.user.as_deref().map(|name| user::id_of(client, name)).transpose()?);
         query.add("kind", self.kind.clone());
+        query.add("clusterId", self.cluster.as_deref().map(|name| cluster::id_of(client, name)).transpose()?);
         query.flag("expired", self.expired);
         query.flag("neverExpires", self.never_expires);
         query.flag("exceedsMax", self.exceeds_max);
