@@ -66,6 +66,8 @@ pub enum Authentication {
     Caller(Caller),
     /// A good one in a browser's cookie. It is nobody's until its request is checked.
     Session(Caller),
+    /// A good one that is for a cluster alone: it may ask about itself and delete itself, and nothing else.
+    Itself(Caller),
     /// Not a good one (401), not one that can be told (400), or trouble of ours (500, 503). What needs no credential
     /// is answered all the same.
     Failed(StatusCode),

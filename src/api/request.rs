@@ -11,6 +11,8 @@ use http::{Extensions, StatusCode};
 
 use super::error::ApiError;
 use super::{Api, Authentication, Caller, ClientAddress};
+use crate::identity::UserId;
+use crate::token::TokenName;
 
 /// By whom the request is.
 pub(super) struct By(pub(super) Caller);
@@ -21,11 +23,59 @@ impl<S: Sync> FromRequestParts<S> for By {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
         match parts.extensions.get::<Authentication>() {
             Some(Authentication::Caller(caller)) => Ok(Self(caller.clone())),
+            Some(Authentication::Itself(_)) => Err(cluster_alone()),
             Some(Authentication::Failed(status)) => Err(ApiError::of(*status)),
             // A cookie that nobody has let count is no credential.
             Some(Authentication::Session(_)) | None => Err(ApiError::of(StatusCode::UNAUTHORIZED)),
         }
     }
+}
+
+/// By whom the request is, where a token that is for a cluster alone may ask as well, if it asks about itself: whoever
+/// handles the request has to say about whom it is, or gets no caller.
+pub(super) struct AboutItself {
+    caller: Caller,
+    /// Whether the token is good for this and nothing else.
+    pub(super) is_confined: bool,
+}
+
+impl AboutItself {
+    /// The caller of a request about the token `name`.
+    pub(super) fn token(self, name: &TokenName) -> Result<Caller, ApiError> {
+        self.if_itself(|caller| caller.token == *name)
+    }
+
+    /// The caller of a request about the user `id`.
+    pub(super) fn user(self, id: &UserId) -> Result<Caller, ApiError> {
+        self.if_itself(|caller| caller.id == *id)
+    }
+
+    /// The caller of a request that is about its own user if `is_own`.
+    pub(super) fn own_user(self, is_own: bool) -> Result<Caller, ApiError> {
+        self.if_itself(|_| is_own)
+    }
+
+    fn if_itself(self, is_itself: impl FnOnce(&Caller) -> bool) -> Result<Caller, ApiError> {
+        if self.is_confined && !is_itself(&self.caller) { Err(cluster_alone()) } else { Ok(self.caller) }
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for AboutItself {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        if let Some(Authentication::Itself(caller)) = parts.extensions.get() {
+            return Ok(Self { caller: caller.clone(), is_confined: true });
+        }
+        let By(caller) = By::from_request_parts(parts, state).await?;
+        Ok(Self { caller, is_confined: false })
+    }
+}
+
+/// 403 for a token that is for a cluster alone.
+fn cluster_alone() -> ApiError {
+    let message = "the token is for a cluster alone: here it can show and delete itself, and say whose it is";
+    ApiError::new(StatusCode::FORBIDDEN, "PermissionDenied", message)
 }
 
 /// Where the client is. Clients the server knows no address of count as one.

@@ -47,9 +47,6 @@ pub enum AuthnError {
     /// The token is good for one cluster alone, and this is another.
     #[error("token is for another cluster")]
     WrongCluster,
-    /// The token is good for one cluster alone, and this is our own API.
-    #[error("token is for a cluster alone")]
-    ClusterAlone,
     /// We can't tell yet: too many slow hashes are being checked. Never a reason to call the credential bad.
     #[error("too many slow hashes are being checked")]
     Busy,
@@ -79,7 +76,6 @@ impl AuthnError {
             | Self::Disabled
             | Self::UserDisabled
             | Self::WrongCluster => StatusCode::UNAUTHORIZED,
-            Self::ClusterAlone => StatusCode::FORBIDDEN,
             Self::Ambiguous => StatusCode::BAD_REQUEST,
             Self::Busy | Self::StoreUnreachable(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Corrupt(_) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -101,7 +97,7 @@ impl AuthnError {
             Self::Idle => AuthenticationResult::Idle,
             Self::Disabled => AuthenticationResult::Disabled,
             Self::UserDisabled => AuthenticationResult::UserDisabled,
-            Self::WrongCluster | Self::ClusterAlone => AuthenticationResult::WrongCluster,
+            Self::WrongCluster => AuthenticationResult::WrongCluster,
             Self::Busy => AuthenticationResult::Busy,
             Self::StoreUnreachable(_) | Self::Corrupt(_) => AuthenticationResult::StoreError,
             Self::ServiceAccount(error) => error.result(),

@@ -27,7 +27,7 @@ use std::sync::Arc;
 pub use cached::{CachedToken, CachedUser};
 pub use error::AuthnError;
 pub use presented::{BEARER_PROTOCOL_PREFIX, Presented, PresentedToken};
-pub use proof::{Authenticated, MetricsReader, Scope};
+pub use proof::{Authenticated, Confined, MetricsReader, Scope};
 pub use records::Records;
 pub use service_accounts::{AccountError, Jwt, Refusal, ServiceAccount, ServiceAccounts};
 pub use usage::{Origin, UsageBook};
@@ -116,7 +116,7 @@ impl Authenticator {
         let user = self.records.user(&token.record.user_id).await?;
         let user = user.filter(|user| user.enabled).ok_or(AuthnError::UserDisabled)?;
         self.records.usage().note(&token, origin, now);
-        Ok(Scope::vouched(user, token))
+        Ok(Scope::vouched(user, token, place))
     }
 
     fn check_life(&self, token: &CachedToken, origin: Origin<'_>, now: UnixMillis) -> Result<(), AuthnError> {
@@ -159,10 +159,10 @@ impl Place<'_> {
     /// itself: the token that was good for one cluster a moment ago is none for another.
     fn check(self, token: &CachedToken) -> Result<(), AuthnError> {
         match (&token.record.cluster, self) {
-            (None, _) => Ok(()),
+            // At our own API for very little, if it is for a cluster: `Scope` says for what.
+            (None, _) | (Some(_), Place::Api) => Ok(()),
             (Some(own), Place::Cluster(Some(id))) if own == id => Ok(()),
             (Some(_), Place::Cluster(_)) => Err(AuthnError::WrongCluster),
-            (Some(_), Place::Api) => Err(AuthnError::ClusterAlone),
         }
     }
 }

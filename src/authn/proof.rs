@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{CachedToken, CachedUser};
+use super::{CachedToken, CachedUser, Place};
 use crate::streams::Owner;
 use crate::token::TokenKind;
 
@@ -13,6 +13,8 @@ pub enum Scope {
     User(Authenticated),
     /// Reading our own metrics and nothing else.
     Metrics(MetricsReader),
+    /// At our own API: asking about itself and deleting itself, and nothing else.
+    Itself(Confined),
 }
 
 /// A token of ours was presented with its key, is alive, its user is enabled, and it is good for whatever the user may
@@ -28,8 +30,19 @@ pub struct MetricsReader {
     user: Arc<CachedUser>,
 }
 
+/// A token that is good for a cluster alone was presented at our own API. Whoever finds such a token can ask whose it is,
+/// and end it; what its user may do here is not its own.
+pub struct Confined {
+    user: Arc<CachedUser>,
+    token: Arc<CachedToken>,
+}
+
 impl Scope {
-    pub(super) fn vouched(user: Arc<CachedUser>, token: Arc<CachedToken>) -> Self {
+    /// For the `place` that the token was checked for.
+    pub(super) fn vouched(user: Arc<CachedUser>, token: Arc<CachedToken>, place: Place<'_>) -> Self {
+        if token.record.cluster.is_some() && matches!(place, Place::Api) {
+            return Self::Itself(Confined { user, token });
+        }
         match token.record.kind {
             TokenKind::Telemetry => Self::Metrics(MetricsReader { user }),
             TokenKind::Session
@@ -48,6 +61,7 @@ impl Scope {
         match self {
             Self::User(authenticated) => &authenticated.user,
             Self::Metrics(reader) => &reader.user,
+            Self::Itself(confined) => &confined.user,
         }
     }
 }
@@ -56,6 +70,18 @@ impl MetricsReader {
     /// The user the token belongs to.
     pub fn user(&self) -> &CachedUser {
         &self.user
+    }
+}
+
+impl Confined {
+    /// The user the token belongs to.
+    pub fn user(&self) -> &CachedUser {
+        &self.user
+    }
+
+    /// The token that was presented.
+    pub fn token(&self) -> &CachedToken {
+        &self.token
     }
 }
 

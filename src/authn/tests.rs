@@ -62,7 +62,7 @@ impl Gate {
     pub(super) async fn authenticated(&self, bearer: &str) -> Authenticated {
         match self.ask(bearer).await.unwrap() {
             Scope::User(authenticated) => authenticated,
-            Scope::Metrics(_) => panic!("the token is good for metrics alone"),
+            Scope::Metrics(_) | Scope::Itself(_) => panic!("the token is good for less"),
         }
     }
 

@@ -14,7 +14,8 @@ pub(super) struct Standing {
 
 impl Authority {
     /// How the caller stands now, which may be worse than when the request was authenticated: user and token are there
-    /// and switched on, or the caller is gone. A token on a lease is for its command, and has no administrator's rights.
+    /// and switched on, or the caller is gone. A token on a lease is for its command, and one for a cluster alone for that
+    /// cluster: neither has an administrator's rights.
     pub(super) async fn standing(&self, caller: &Caller) -> Result<Standing, AuthorityError> {
         let user = self.store.user(&caller.id).await?.filter(|user| user.enabled);
         let user = user.ok_or(AuthorityError::CallerGone)?;
@@ -24,7 +25,8 @@ impl Authority {
         };
         let token = token.filter(good).ok_or(AuthorityError::CallerGone)?;
         let on_lease = token.lease_until.is_some();
-        Ok(Standing { administrator: user.admin && !on_lease, on_lease })
+        let administrator = user.admin && !on_lease && token.cluster.is_none();
+        Ok(Standing { administrator, on_lease })
     }
 
     pub(super) async fn is_administrator(&self, caller: &Caller) -> Result<bool, AuthorityError> {

@@ -57,6 +57,8 @@ pub(in crate::proxy) async fn authenticate(
     Ok(match scope {
         Scope::User(authenticated) => Leave::Cluster(Caller::Token(authenticated)),
         Scope::Metrics(reader) => Leave::Metrics(reader),
+        // There is none for a place that is a cluster.
+        Scope::Itself(_) => return Err(AuthnError::WrongCluster.into()),
     })
 }
 

@@ -218,7 +218,6 @@ fn authentication(error: &AuthnError) -> Answer {
     let code = error.status();
     let message = match error {
         AuthnError::Ambiguous => "the request has more than one credential",
-        AuthnError::ClusterAlone => "the token is for a cluster alone",
         AuthnError::Busy => "too many tokens with slow hashes are being checked",
         AuthnError::StoreUnreachable(_) => "the token store is unreachable",
         AuthnError::Corrupt(_) => "the stored token or user is damaged",

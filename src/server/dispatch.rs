@@ -9,7 +9,7 @@ use hyper::body::Incoming;
 use tokio::runtime::Handle;
 
 use crate::api::{self, Authentication, Service};
-use crate::authn::{Authenticated, AuthnError, Place, Presented, Scope};
+use crate::authn::{AuthnError, CachedToken, CachedUser, Place, Presented, Scope};
 use crate::authority::{Caller, network};
 use crate::proxy::{self, Client, Gate, GateBody, ProxyError};
 use crate::telemetry::RequestRecord;
@@ -58,6 +58,7 @@ async fn serve_api(dispatch: &Dispatch, client: &Client, request: Request<Incomi
         Err(error) => return in_words_of_api(&proxy::refuse(gate, error, client, version, record)),
     }
     let is_stranger = matches!(caller, Some(Authentication::Failed(StatusCode::UNAUTHORIZED)));
+    let is_confined = matches!(caller, Some(Authentication::Itself(_)));
     let (parts, incoming) = request.into_parts();
     // Anybody may begin a login: a body that is not finished must not hold its place for longer than another.
     let (body, received) = RequestBody::of(incoming, limits.body_idle_timeout);
@@ -71,6 +72,9 @@ async fn serve_api(dispatch: &Dispatch, client: &Client, request: Request<Incomi
     });
     record.set_code(response.status());
     record.add_bytes_sent(response.body().size_hint().exact().unwrap_or(0));
+    if is_confined && response.status() == StatusCode::FORBIDDEN {
+        record.set_reason("cluster_alone");
+    }
     if is_stranger && response.status() == StatusCode::UNAUTHORIZED {
         client.end_after(version, response.headers_mut());
     }
@@ -96,9 +100,9 @@ async fn admit(
     record: &mut RequestRecord,
 ) -> Result<bool, ProxyError> {
     match caller {
-        Some(Authentication::Caller(caller) | Authentication::Session(caller)) => {
-            gate.admit(&caller.name, false, record).await
-        }
+        Some(
+            Authentication::Caller(caller) | Authentication::Session(caller) | Authentication::Itself(caller),
+        ) => gate.admit(&caller.name, false, record).await,
         Some(Authentication::Failed(_)) | None => {
             gate.admit(&network(client.address.ip()), false, record).await
         }
@@ -133,12 +137,15 @@ async fn authenticate(
             record.set_user(&scope.user().name);
             match scope {
                 Scope::User(authenticated) if !by_cookie => {
-                    Authentication::Caller(caller(&authenticated, client))
+                    Authentication::Caller(caller(authenticated.user(), authenticated.token(), client))
                 }
                 Scope::User(authenticated) if authenticated.token().record.kind == TokenKind::Session => {
-                    Authentication::Session(caller(&authenticated, client))
+                    Authentication::Session(caller(authenticated.user(), authenticated.token(), client))
                 }
-                Scope::User(_) => {
+                Scope::Itself(confined) if !by_cookie => {
+                    Authentication::Itself(caller(confined.user(), confined.token(), client))
+                }
+                Scope::User(_) | Scope::Itself(_) => {
                     record.set_reason("no_session");
                     Authentication::Failed(StatusCode::UNAUTHORIZED)
                 }
@@ -155,12 +162,11 @@ async fn authenticate(
     })
 }
 
-fn caller(authenticated: &Authenticated, client: &Client) -> Caller {
-    let (user, token) = (authenticated.user(), &authenticated.token().record);
+fn caller(user: &CachedUser, token: &CachedToken, client: &Client) -> Caller {
     Caller {
         id: user.id.clone(),
         name: user.name.clone(),
-        token: token.name.clone(),
+        token: token.record.name.clone(),
         client: client.address.ip(),
     }
 }

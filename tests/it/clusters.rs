@@ -105,10 +105,16 @@ async fn a_token_of_one_cluster_is_refused_at_every_other_also_after_it_was_used
         let refused = two.rig.api("GET", path, &bearer, &Value::Null).await;
         assert_eq!(refused.status, 403, "{path}: {}", refused.text());
     }
+    let me = two.rig.api("GET", "/v3/users?me=true", &bearer, &Value::Null).await;
+    assert_eq!((me.status, &me.json()["data"][0]["username"]), (200, &json!("alice")));
+    let shown = two.rig.api("GET", &format!("/v3/tokens/{name}"), &bearer, &Value::Null).await;
+    assert_eq!((shown.status, &shown.json()["clusterId"]), (200, &json!("other")));
     assert_eq!(two.rig.stub.seen().len(), 0);
     let (_, metrics) = two.rig.gate.admin_request("/metrics").await;
-    assert!(metrics.contains("result=\"wrong_cluster\"} 15\n"), "{metrics}");
-    assert!(two.rig.gate.stdout().contains("\"wrong_cluster\""));
+    assert!(metrics.contains("result=\"wrong_cluster\"} 12\n"), "{metrics}");
+    for reason in ["\"wrong_cluster\"", "\"cluster_alone\""] {
+        assert!(two.rig.gate.stdout().contains(reason), "{reason}");
+    }
 
     let rotated =
         two.rig.api("POST", &format!("/v3/tokens/{name}?action=rotate"), &account.bearer, &json!({})).await;
@@ -116,6 +122,12 @@ async fn a_token_of_one_cluster_is_refused_at_every_other_also_after_it_was_used
     let successor = rotated["token"].as_str().unwrap_or_else(|| panic!("{rotated}"));
     assert_eq!(two.get(OTHER_PODS, successor).await.status, 200);
     expect::unauthorized(&two.get(PODS, successor).await);
+
+    // Whoever finds it can end it.
+    let path = format!("/v3/tokens/{}", successor.split_once(':').unwrap().0);
+    assert_eq!(two.rig.api("DELETE", &path, successor, &Value::Null).await.status, 204);
+    expect::unauthorized(&two.get(OTHER_PODS, successor).await);
+    assert_eq!(two.rig.api("GET", &path, successor, &Value::Null).await.status, 401);
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 mod changes;
 mod clusters;
+mod confined;
 mod credentials;
 mod features;
 mod lists;
@@ -51,10 +52,19 @@ pub(super) fn streams() -> Registry {
 }
 
 /// Sends `request` as `caller`, who comes from an address of its own.
-pub(super) async fn send(house: &House, caller: Option<&Caller>, mut request: Request) -> Answer {
+pub(super) async fn send(house: &House, caller: Option<&Caller>, request: Request) -> Answer {
+    send_with(house, caller.cloned().map(Authentication::Caller), request).await
+}
+
+/// Sends `request` with this outcome of its credential's check.
+pub(super) async fn send_with(
+    house: &House,
+    authentication: Option<Authentication>,
+    mut request: Request,
+) -> Answer {
     assert!(owns(request.uri().path()), "{}", request.uri());
-    if let Some(caller) = caller {
-        request.extensions_mut().insert(Authentication::Caller(caller.clone()));
+    if let Some(authentication) = authentication {
+        request.extensions_mut().insert(authentication);
     }
     request.extensions_mut().insert(ClientAddress("192.0.2.1:4711".parse().unwrap()));
     let response = router(house.authority.clone(), streams()).oneshot(request).await.unwrap();

@@ -10,21 +10,24 @@ use crate::api::Api;
 use crate::api::body::JsonBody;
 use crate::api::error::{ApiError, ErrorObject};
 use crate::api::query::Query;
-use crate::api::request::{By, Links, Named};
+use crate::api::request::{AboutItself, By, Links, Named};
 use crate::authority::TokenChange;
 use crate::token::TokenName;
 
-/// One token, and what is open by its leave.
+/// One token, and what is open by its leave. A token that is for a cluster alone may ask for itself.
 #[utoipa::path(get, path = "/v3/tokens/{id}", responses((status = 200, body = TokenObject)))]
 pub(in crate::api) async fn show(
     State(api): State<Api>,
-    By(caller): By,
+    by: AboutItself,
     links: Links,
     Named(name): Named<TokenName>,
 ) -> Result<Json<TokenObject>, ApiError> {
+    let is_confined = by.is_confined;
+    let caller = by.token(&name)?;
     let token = api.authority.token(&caller, &name).await?;
     let open = api.streams.of_token(&name);
-    Ok(Json(TokenObject::new(&links, &token, &caller).with_streams(&open)))
+    let object = TokenObject::new(&links, &token, &caller).with_streams(&open);
+    Ok(Json(if is_confined { object.without_changes() } else { object }))
 }
 
 /// Changes the fields that are given. A life can only be made shorter.
@@ -54,13 +57,14 @@ pub(in crate::api) async fn update(
     Ok(Json(TokenObject::new(&links, &token, &caller)))
 }
 
-/// Deletes a token: from the next request on it is good for nothing.
+/// Deletes a token: from the next request on it is good for nothing. One that is for a cluster alone may delete itself.
 #[utoipa::path(delete, path = "/v3/tokens/{id}", responses((status = 204, description = "It is gone")))]
 pub(in crate::api) async fn delete(
     State(api): State<Api>,
-    By(caller): By,
+    by: AboutItself,
     Named(name): Named<TokenName>,
 ) -> Result<StatusCode, ApiError> {
+    let caller = by.token(&name)?;
     api.authority.delete_token(&caller, &name).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -128,6 +128,13 @@ impl TokenObject {
         Self { open_streams: Some(OpenStreamsObject::of(open)), ..self }
     }
 
+    /// As it is shown to itself, where it can be deleted and nothing else be done with it.
+    pub(super) fn without_changes(mut self) -> Self {
+        self.links.remove("update");
+        self.actions.clear();
+        self
+    }
+
     /// A token that was just made, with its key.
     pub(super) fn issued(links: &Links, issued: &Issued, caller: &Caller) -> Self {
         let token = Some(issued.bearer.expose().expose().to_owned());

@@ -18,26 +18,28 @@ use super::body::JsonBody;
 use super::collection::{Collection, Listing, Part};
 use super::error::{ApiError, ErrorObject};
 use super::query::Query;
-use super::request::{By, Links, Named};
+use super::request::{AboutItself, By, Links, Named};
 use super::tokens::marker;
 use super::{Api, schema};
 use crate::identity::{UserId, Username};
 use crate::store::{UserFilter, UserQuery};
 
-/// Users: all, for administrators; with `?me=true` the caller alone.
+/// Users: all, for administrators; with `?me=true` the caller alone, which a token for a cluster alone may ask as well.
 #[utoipa::path(get, path = "/v3/users", responses((status = 200, body = Collection<UserObject>)))]
 pub(super) async fn list(
     State(api): State<Api>,
-    By(caller): By,
+    by: AboutItself,
     links: Links,
     query: Query,
 ) -> Result<Json<Collection<UserObject>>, ApiError> {
-    let administrator = api.is_administrator(&caller).await?;
+    let (is_confined, is_me) = (by.is_confined, query.flag("me")? == Some(true));
+    let caller = by.own_user(is_me)?;
+    let administrator = !is_confined && api.is_administrator(&caller).await?;
     let listing = Listing { schema: &schema::USER, links: &links, query: &query, administrator };
     let asked = selection(&query)?;
-    if query.flag("me")? == Some(true) {
-        let me = api.own_user(&caller).await?;
-        return listing.whole(vec![UserObject::new(&links, &me, &caller)]).map(Json);
+    if is_me {
+        let me = UserObject::new(&links, &api.own_user(&caller).await?, &caller);
+        return listing.whole(vec![if is_confined { me.without_changes() } else { me }]).map(Json);
     }
     let descending = asked.descending;
     let page = api.authority.users(&caller, asked).await?;
@@ -99,16 +101,18 @@ pub(super) async fn post(
     }
 }
 
-/// One user: oneself, or anybody for an administrator.
+/// One user: oneself, or anybody for an administrator. A token for a cluster alone may ask for its own.
 #[utoipa::path(get, path = "/v3/users/{id}", responses((status = 200, body = UserObject)))]
 pub(super) async fn show(
     State(api): State<Api>,
-    By(caller): By,
+    by: AboutItself,
     links: Links,
     Named(id): Named<UserId>,
 ) -> Result<Json<UserObject>, ApiError> {
-    let user = api.authority.user(&caller, &id).await?;
-    Ok(Json(UserObject::new(&links, &user, &caller)))
+    let is_confined = by.is_confined;
+    let caller = by.user(&id)?;
+    let user = UserObject::new(&links, &api.authority.user(&caller, &id).await?, &caller);
+    Ok(Json(if is_confined { user.without_changes() } else { user }))
 }
 
 /// Changes the fields that are given.

@@ -51,6 +51,13 @@ pub(in crate::api) struct UserObject {
 }
 
 impl UserObject {
+    /// As it is shown to a token that can only ask whose it is.
+    pub(super) fn without_changes(mut self) -> Self {
+        self.links.retain(|name, _| *name == "self");
+        self.actions.clear();
+        self
+    }
+
     /// `user` as `caller` sees it. Only administrators see anybody but themselves.
     pub(super) fn new(links: &Links, user: &UserRecord, caller: &Caller) -> Self {
         let url = links.to_one("/v3/users", user.id.as_str());
