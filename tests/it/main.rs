@@ -55,6 +55,7 @@ mod passthrough;
 mod paths;
 mod person;
 mod python;
+mod real_chaos;
 mod real_clusters;
 mod real_cuts;
 mod real_gate;

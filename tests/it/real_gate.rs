@@ -50,10 +50,15 @@ impl RealGate {
 
     /// One of its own before the shared cluster, for a test that moves so much that others would suffer.
     pub(crate) async fn start() -> Self {
+        Self::start_by(Cluster::shared().server()).await
+    }
+
+    /// The same, with another way to the apiserver than straight to it.
+    pub(crate) async fn start_by(server: &str) -> Self {
         static KUBECONFIG: OnceLock<String> = OnceLock::new();
         let cluster = Cluster::shared();
         let kubeconfig = KUBECONFIG.get_or_init(|| service_account(cluster));
-        let gate = Gate::start(kubeconfig, &settings()).await;
+        let gate = Gate::start(&kubeconfig.replace(cluster.server(), server), &settings()).await;
         let admin = accounts::administrator(&gate).await;
         Self { gate, cluster, admin }
     }

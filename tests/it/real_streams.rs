@@ -163,7 +163,11 @@ async fn port_forward(name: &str, protocol: Protocol) {
 impl Session {
     /// None if the cluster has no node.
     pub(crate) async fn start(name: &str, protocol: Protocol) -> Option<Self> {
-        let gate = RealGate::shared().await;
+        Self::of(RealGate::shared().await, name, protocol).await
+    }
+
+    /// The same at a gate of the test's own.
+    pub(crate) async fn of(gate: Arc<RealGate>, name: &str, protocol: Protocol) -> Option<Self> {
         if !require_node(gate.cluster) {
             return None;
         }

@@ -132,14 +132,14 @@ async fn nothing_is_left(session: &Session, token: &str) {
 }
 
 /// kubectl with its standard error kept.
-struct Watched {
+pub(crate) struct Watched {
     name: String,
-    running: Running,
+    pub(crate) running: Running,
     errors: PathBuf,
 }
 
 impl Watched {
-    fn start(session: &Session, bearer: &str, arguments: &[&str]) -> Self {
+    pub(crate) fn start(session: &Session, bearer: &str, arguments: &[&str]) -> Self {
         let name = arguments[0].to_owned();
         let token = bearer.split(':').next().unwrap();
         let errors = session.gate.gate.directory().join(format!("{token}-{name}.err"));
@@ -149,7 +149,7 @@ impl Watched {
     }
 
     /// Waits for its end: exit code and last words, in which the token has no name.
-    fn end(mut self, token: &str) -> (String, Value) {
+    pub(crate) fn end(mut self, token: &str) -> (String, Value) {
         let output = self.running.rest();
         let code = self.running.child.wait().unwrap().code();
         let errors = std::fs::read_to_string(&self.errors).unwrap();

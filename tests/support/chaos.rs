@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use socket2::SockRef;
+use socket2::{SockFilter, SockRef};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -18,6 +18,8 @@ pub(crate) enum Fault {
     End,
     /// Nothing passes any more, and nobody says so.
     Silence,
+    /// No packet arrives any more, so that not even the kernel answers: a cable is cut, a firewall has forgotten.
+    Loss,
     /// Bytes come that nobody sent; then it ends.
     Garbage,
 }
@@ -122,6 +124,11 @@ async fn suffer(mut gate: TcpStream, fault: Fault) {
         Fault::End => drop(gate.shutdown().await),
         // The kernel goes on acknowledging, as a peer does whose program hangs.
         Fault::Silence => std::future::pending().await,
+        Fault::Loss => {
+            // `ret 0`: keep nothing of any packet. What TCP does not see, it does not acknowledge.
+            SockRef::from(&gate).attach_filter(&[SockFilter::new(0x06, 0, 0, 0)]).unwrap();
+            std::future::pending::<()>().await;
+        }
         Fault::Garbage => {
             let _ = gate.write_all(&[0x5a; 4096]).await;
             let _ = gate.shutdown().await;
