@@ -4,6 +4,7 @@ use http::Uri;
 use http::uri::{Authority, Scheme};
 use rustls::pki_types::ServerName;
 
+use super::attempts::Attempts;
 use super::error::ClusterError;
 use super::health::Health;
 
@@ -26,6 +27,8 @@ pub struct Endpoint {
     pub path_prefix: String,
     /// Whether requests should go there.
     pub health: Health,
+    /// When it may be dialled.
+    pub attempts: Attempts,
 }
 
 impl Endpoint {
@@ -51,6 +54,7 @@ impl Endpoint {
             authority: authority.clone(),
             path_prefix: url.path().trim_end_matches('/').to_owned(),
             health: Health::default(),
+            attempts: Attempts::default(),
         })
     }
 

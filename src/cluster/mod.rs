@@ -3,6 +3,7 @@
 //! [`Registry`] has all of them, by id.
 
 mod ask;
+mod attempts;
 mod authority;
 mod check;
 mod credential;
@@ -30,6 +31,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 pub use ask::AskError;
+pub use attempts::{Attempt, Attempts};
 pub use endpoint::Endpoint;
 pub use error::ClusterError;
 pub use given::{CheckedReach, GivenCredential, GivenError, GivenReach};

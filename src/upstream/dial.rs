@@ -1,9 +1,8 @@
 //! New connections to an endpoint: TCP, TLS verified against the cluster's CA, and the protocol by ALPN.
 
-use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
@@ -17,11 +16,6 @@ use crate::cluster::Endpoint;
 use crate::config::LiveConfig;
 
 pub(super) type Io = TokioIo<TlsStream<TcpStream>>;
-
-/// After a failed attempt nothing is dialled for this long, doubling up to the maximum and give or take a quarter: an
-/// apiserver that comes back must not be greeted by everyone at once.
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// When a silent peer is given up, as far as the network can tell: a tunnel has no ping of its own.
 const KEEPALIVE: Duration = Duration::from_secs(10);
@@ -52,17 +46,6 @@ pub(super) struct Dialer {
     /// One client configuration for each offer: a session can be resumed only within one.
     http2: TlsConnector,
     http1: TlsConnector,
-    failed: Mutex<Option<Failure>>,
-    /// Held by the one attempt that finds out whether the endpoint is back.
-    scouting: tokio::sync::Mutex<()>,
-}
-
-#[derive(Clone, Copy)]
-struct Failure {
-    at: Instant,
-    /// As it doubles, and as it is kept.
-    step: Duration,
-    pause: Duration,
 }
 
 impl Dialer {
@@ -78,22 +61,15 @@ impl Dialer {
             TlsConnector::from(Arc::new(tls))
         };
         let (http2, http1) = (with(&[b"h2", b"http/1.1"]), with(&[b"http/1.1"]));
-        let scouting = tokio::sync::Mutex::new(());
-        Self { endpoint, config, patience, http2, http1, failed: Mutex::new(None), scouting }
+        Self { endpoint, config, patience, http2, http1 }
     }
 
     pub(super) async fn dial(&self, offer: Offer) -> Result<Dialled, UpstreamError> {
-        let failure = *lock(&self.failed);
-        let _scout = match failure {
-            None => None,
-            Some(failure) if failure.at.elapsed() < failure.pause => return Err(UpstreamError::BackingOff),
-            // A crowd that waits for one attempt is one attempt.
-            Some(_) => Some(self.scouting.try_lock().map_err(|_| UpstreamError::BackingOff)?),
-        };
+        let attempt = self.endpoint.attempts.begin().await.ok_or(UpstreamError::BackingOff)?;
         let limit = self.config.current().limits.connect_timeout.min(self.patience);
         let result = tokio::time::timeout(limit, self.connect(offer)).await;
         let result = result.unwrap_or(Err(UpstreamError::ConnectTimeout));
-        self.note(result.is_ok());
+        attempt.end(result.is_ok());
         result
     }
 
@@ -110,14 +86,6 @@ impl Dialer {
         let http2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
         Ok(if http2 { Dialled::Http2(TokioIo::new(tls)) } else { Dialled::Http1(TokioIo::new(tls)) })
     }
-
-    fn note(&self, connected: bool) {
-        let mut failed = lock(&self.failed);
-        *failed = (!connected).then(|| {
-            let step = failed.map_or(FIRST_PAUSE, |last| (last.step * 2).min(LONGEST_PAUSE));
-            Failure { at: Instant::now(), step, pause: jittered(step) }
-        });
-    }
 }
 
 fn tune(stream: &TcpStream) -> io::Result<()> {
@@ -128,12 +96,6 @@ fn tune(stream: &TcpStream) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;
     Ok(())
-}
-
-/// `span`, give or take a quarter. Every hasher of the standard library is keyed at random, which is random enough here.
-fn jittered(span: Duration) -> Duration {
-    let per_mille = RandomState::new().hash_one(0_u8) % 501;
-    span * (750 + u32::try_from(per_mille).unwrap_or(0)) / 1000
 }
 
 /// Nothing panics while it holds one of these locks, and what they guard is whole at every moment.

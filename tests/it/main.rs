@@ -66,6 +66,7 @@ mod real_kubeconfig;
 mod real_kubectl;
 mod real_many_watches;
 mod real_mixed_streams;
+mod real_outage;
 mod real_own_credential;
 mod real_restart;
 mod real_revocation;

@@ -1,7 +1,7 @@
 //! A TCP proxy between the gate and its upstream that does, when it is told to, what networks do.
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use socket2::{SockFilter, SockRef};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -46,6 +46,8 @@ struct Shared {
     coming: Mutex<Option<(Phase, Fault)>>,
     /// For those that are open: how many orders there were, and the last one.
     open: watch::Sender<(u64, Option<Fault>)>,
+    /// When the gate has dialled.
+    dials: Mutex<Vec<Instant>>,
 }
 
 impl Chaos {
@@ -54,11 +56,12 @@ impl Chaos {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let open = watch::Sender::new((0, None));
-        let shared = Arc::new(Shared { target, coming: Mutex::default(), open });
+        let shared = Arc::new(Shared { target, coming: Mutex::default(), open, dials: Mutex::default() });
         let accepting = Arc::clone(&shared);
         let server = tokio::spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((gate, _)) = listener.accept().await {
+                accepting.dials.lock().unwrap().push(Instant::now());
                 connections.spawn(serve(Arc::clone(&accepting), gate));
             }
         });
@@ -76,6 +79,18 @@ impl Chaos {
             *count += 1;
             *last = Some(fault);
         });
+    }
+
+    /// How often the gate has dialled since `start`, and the most that it did within a second.
+    pub(crate) fn dials_since(&self, start: Instant) -> (usize, usize) {
+        let mut dials = self.shared.dials.lock().unwrap().clone();
+        dials.retain(|at| *at >= start);
+        let within_a_second = |first: &Instant| {
+            let span = *first..*first + Duration::from_secs(1);
+            dials.iter().filter(|at| span.contains(*at)).count()
+        };
+        let most = dials.iter().map(within_a_second).max();
+        (dials.len(), most.unwrap_or(0))
     }
 
     /// New connections are left alone. What was done to others stays done.
