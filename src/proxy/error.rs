@@ -297,6 +297,9 @@ fn upstream(error: &UpstreamError) -> Answer {
         }
         // It may have been processed: whether to try again is for the client to judge, so no Retry-After.
         UpstreamError::Http(_) => client(502, "the exchange with the cluster failed", "upstream_failed"),
+        UpstreamError::Read(_) => {
+            Answer { retry: true, ..client(502, "the exchange with the cluster failed", "upstream_failed") }
+        }
     }
 }
 

@@ -89,6 +89,9 @@ pub enum UpstreamError {
     /// The connection failed, or what came on it was not HTTP.
     #[error("the exchange with the cluster failed")]
     Http(#[source] hyper::Error),
+    /// The same while something was only read: whoever asks again does nothing twice.
+    #[error("reading from the cluster failed")]
+    Read(#[source] hyper::Error),
 }
 
 impl Upstream {
@@ -206,7 +209,7 @@ async fn exchange(
     mut lease: Lease,
     request: UpstreamRequest,
 ) -> Result<Response<ResponseBody>, Failed> {
-    let path = request.target().clone();
+    let (path, is_read) = (request.target().clone(), request.is_read());
     let sent = match &mut lease.connection {
         Connection::Http2(lease) => {
             lease.sender().try_send_request(request.into_http2(&target.endpoint)).await
@@ -222,7 +225,7 @@ async fn exchange(
     match sent {
         Ok(response) => Ok(response.map(|incoming: Incoming| ResponseBody::new(incoming, lease))),
         Err(error) => {
-            let failed = Failed::of(error, path, target);
+            let failed = Failed::of(error, path, is_read, target);
             if failed.is_connection_over
                 && let Connection::Http2(lease) = &lease.connection
             {
@@ -250,7 +253,12 @@ impl Failed {
         Self { unsent: Some(request), is_refused: false, is_connection_over: true, error }
     }
 
-    fn of(mut failed: TrySendError<Request<RequestBody>>, path: PathAndQuery, target: &Target) -> Self {
+    fn of(
+        mut failed: TrySendError<Request<RequestBody>>,
+        path: PathAndQuery,
+        is_read: bool,
+        target: &Target,
+    ) -> Self {
         let message = failed.take_message();
         let error = failed.into_error();
         if let Some(message) = message {
@@ -262,7 +270,11 @@ impl Failed {
         if !is_refused && !error.is_user() {
             target.endpoint.health.exchange_failed();
         }
-        let wrap = if is_refused { UpstreamError::Unprocessed } else { UpstreamError::Http };
+        let wrap = match (is_refused, is_read) {
+            (true, _) => UpstreamError::Unprocessed,
+            (false, true) => UpstreamError::Read,
+            (false, false) => UpstreamError::Http,
+        };
         let is_connection_over = refusal == Some(Refusal::Connection);
         Self { unsent: None, is_refused, is_connection_over, error: wrap(error) }
     }

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, HOST, HeaderMap, HeaderName, HeaderValue};
+use http::header::{AUTHORIZATION, HOST, HeaderMap, HeaderName, HeaderValue, UPGRADE};
 use http::uri::{PathAndQuery, Scheme, Uri};
 use http::{Method, Request, Version};
 
@@ -72,6 +72,11 @@ impl UpstreamRequest {
     /// Whether there is no body to send.
     pub fn is_bodiless(&self) -> bool {
         self.body.is_empty()
+    }
+
+    /// Whether it changes nothing, however often it is sent. An upgrade does, though it may begin with a GET.
+    pub(super) fn is_read(&self) -> bool {
+        self.method.is_safe() && self.is_bodiless() && !self.headers.contains_key(UPGRADE)
     }
 
     /// A second copy, which a request with a body does not have: its body can be read only once.

@@ -46,7 +46,7 @@ async fn a_connection_that_fails_while_it_is_made_is_503_and_nothing_is_sent() {
 }
 
 #[tokio::test]
-async fn an_exchange_that_breaks_before_its_answer_is_502_and_is_not_repeated() {
+async fn an_exchange_that_breaks_before_its_answer_is_502_and_not_repeated_and_readers_may_come_back() {
     for alpn in BOTH {
         let broken = Broken::start(alpn).await;
         broken.rig.stub.answer_with(|_| Answer::Silence);
@@ -59,9 +59,28 @@ async fn an_exchange_that_breaks_before_its_answer_is_502_and_is_not_repeated() 
                 });
                 assert_eq!(response.status, 502, "{fault:?} {method}: {}", response.text());
                 expect::status(&response, 502, "ServiceUnavailable");
+                // client-go takes it as leave to send the same again, whatever it is.
+                assert_eq!(response.header("retry-after").is_some(), method == "GET", "{fault:?} {method}");
                 assert_eq!(broken.rig.stub.seen().len(), 1, "{fault:?} {method} was sent twice");
             }
         }
+    }
+}
+
+#[tokio::test]
+async fn an_upgrade_that_breaks_before_its_answer_is_502_and_not_repeated_by_anybody() {
+    let broken = Broken::start(BOTH[0]).await;
+    broken.rig.stub.answer_with(|_| Answer::Silence);
+    for fault in LOUD {
+        broken.rig.stub.forget();
+        let mut client = broken.upgrade().await;
+        broken.rig.stub.request(1).await;
+        broken.chaos.now(fault);
+        let response = client.response().await.unwrap();
+        expect::status(&response, 502, "ServiceUnavailable");
+        // It begins with a GET and runs a command.
+        assert_eq!(response.header("retry-after"), None, "{fault:?}");
+        assert_eq!(broken.rig.stub.seen().len(), 1, "{fault:?} was sent twice");
     }
 }
 
