@@ -42,6 +42,7 @@ mod hashing;
 mod identity;
 mod impersonation;
 mod last_use;
+mod leaderless;
 mod limits;
 mod live_limits;
 mod live_rules;
