@@ -43,8 +43,8 @@ async fn a_service_account_is_impersonated_with_uid_and_every_extra() {
         assert!(!format!("{seen:?}").contains(&token), "our credential goes up, and the client's stays here");
     }
     assert_eq!(reviews(&rig).len(), 1, "the second request met the first one's answer");
-    let line = rig.gate.stdout();
-    assert!(line.contains("system:serviceaccount:dev:builder"), "{line}");
+    let logged = async || rig.gate.stdout().contains("system:serviceaccount:dev:builder");
+    rig.gate.wait_until("logging", logged).await;
 }
 
 #[tokio::test]
