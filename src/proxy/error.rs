@@ -16,6 +16,7 @@ use crate::cluster::ClusterId;
 use crate::identity::Username;
 use crate::kube::Status;
 use crate::streams::{Cut, CutReason, Guard};
+use crate::telemetry::with_causes;
 use crate::upstream::{AskedError, HeaderError, UpstreamError};
 
 /// When a client should come back after a fault of ours.
@@ -117,7 +118,7 @@ impl ProxyError {
     /// Says in the log what went wrong on our side. What clients do wrong stands in the access log alone.
     pub(super) fn log(&self) {
         if self.answer().code.is_server_error() {
-            tracing::warn!(error = self as &dyn std::error::Error, "request failed");
+            tracing::warn!(error = with_causes(self), "request failed");
         }
     }
 

@@ -1,13 +1,13 @@
 //! Whether this process can serve: its store is open and answers, and the cluster takes our credential and lets us
 //! impersonate. Checked on a clock, so that a probe costs nothing and says what was so a moment ago.
 
-use std::error::Error;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use crate::cluster::Cluster;
 use crate::config::LiveConfig;
 use crate::store::Store;
+use crate::telemetry::with_causes;
 
 /// The check that counts only until it has passed once: a gate that could never serve service accounts although it is told
 /// to is set up wrongly, while one that can't any more still serves everybody else.
@@ -52,13 +52,13 @@ impl Readiness {
             let mode = config.current().cluster_rules.service_accounts;
             let (store, cluster, service_accounts) =
                 tokio::join!(store.check(), cluster.check(), cluster.check_service_accounts(mode));
-            let cluster = cluster.map_err(|error| chain(&error));
+            let cluster = cluster.map_err(|error| with_causes(&error));
             // With an apiserver that is away nothing is said about rights.
             let service_accounts = match &cluster {
-                Ok(()) => Some(service_accounts.map_err(|error| chain(&error))),
+                Ok(()) => Some(service_accounts.map_err(|error| with_causes(&error))),
                 Err(_) => None,
             };
-            self.note(store.map_err(|error| chain(&error)), cluster, service_accounts);
+            self.note(store.map_err(|error| with_causes(&error)), cluster, service_accounts);
         }
     }
 
@@ -113,15 +113,4 @@ impl Readiness {
         checks.had_service_accounts |= service_accounts.is_ok();
         checks.service_accounts = service_accounts;
     }
-}
-
-/// An error and what caused it, in one line.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }

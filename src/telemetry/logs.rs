@@ -1,5 +1,6 @@
 //! The program's own log: what happened, to standard error, through `tracing`.
 
+use std::error::Error;
 use std::io::IsTerminal;
 use std::sync::OnceLock;
 
@@ -51,6 +52,18 @@ pub fn init_logging(format: LogFormat, level: &str) -> Result<(), LoggingError> 
 pub fn set_log_level(level: &str) -> Result<(), LoggingError> {
     let targets = targets(level.parse().map_err(LoggingError::UnknownLevel)?);
     FILTER.get().map_or(Ok(()), |filter| filter.reload(targets).map_err(LoggingError::Fixed))
+}
+
+/// An error and what caused it, in one line. As a field of JSON an error is its outermost message alone, and the reason is
+/// the innermost.
+pub fn with_causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
 }
 
 fn targets(level: LevelFilter) -> Targets {

@@ -29,7 +29,7 @@ use crate::config::Log;
 pub use impersonation::ImpersonationResult;
 pub use labels::{AuthenticationResult, CacheOutcome, UpstreamPool, VerbClass};
 pub use load_metrics::{Level, LoadMetrics};
-pub use logs::{LoggingError, init_logging, set_log_level};
+pub use logs::{LoggingError, init_logging, set_log_level, with_causes};
 pub use metrics::{ConnectionGauge, EXPOSITION_TYPE, Metrics};
 pub use record::RequestRecord;
 pub use review_metrics::{ReviewMetrics, ReviewResult};

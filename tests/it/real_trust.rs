@@ -54,7 +54,7 @@ async fn authorities_and_certificates_are_replaced_by_the_book_without_a_failed_
     outcome.expect_all_served();
 
     let stranger = Authority::new();
-    let (bad, reason) = (stranger.pem(), "invalid peer certificate");
+    let (bad, reason) = (stranger.pem(), "TLS with the cluster failed: invalid peer certificate");
     let trust = site.is_unavailable_with(&gate, &user, &[("ca.crt", &bad)], reason).await;
     let trusted = site.is_back_with(&gate, &user, &[("ca.crt", &good)]).await;
     let shown = stranger.issue_to(OURS);

@@ -5,7 +5,6 @@
 
 mod status;
 
-use std::error::Error;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, ErrorCode, TransactionBehavior, params};
@@ -17,6 +16,7 @@ pub use status::{HashingState, HashingStatus};
 use super::audit::{self, AuditEvent};
 use super::{StoreError, backup, integer};
 use crate::clock;
+use crate::telemetry::with_causes;
 use crate::token::{KeyHash, TokenKey};
 
 /// That hashing be turned on.
@@ -63,8 +63,9 @@ pub(super) fn enable(
     let on = is_on(connection).unwrap_or(status.get().state == HashingState::Vacuum);
     status.enter(if on { HashingState::On } else { HashingState::Off });
     if let Err(error) = &done {
-        tracing::error!(error = error as &dyn Error, on, "hashing of tokens failed");
-        status.change(|status| status.error = Some(chain(error)));
+        let error = with_causes(error);
+        tracing::error!(error, on, "hashing of tokens failed");
+        status.change(|status| status.error = Some(error));
     }
     done
 }
@@ -175,16 +176,6 @@ fn empty_journal(connection: &Connection) -> Result<(), StoreError> {
         }
     }
     Err(StoreError::JournalInUse)
-}
-
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 /// Keys read into memory at once.
