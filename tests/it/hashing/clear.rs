@@ -150,7 +150,7 @@ fn fill(gate: &Gate) -> Vec<ClearToken> {
         let rules = kind.rules();
         let owner = user(number % USERS);
         let of_owner = if rules.names_owner { owner.as_str() } else { "" };
-        let name = format!("{}{of_owner}{}", rules.prefix, five(number));
+        let name = format!("{}{of_owner}{}", rules.prefix, six(number));
         let key = TokenKey::generate().unwrap().expose().to_owned();
         insert.execute((&name, &owner, kind.as_str(), &key)).unwrap();
         tokens.push(ClearToken { name, key, kind });
@@ -161,14 +161,15 @@ fn fill(gate: &Gate) -> Vec<ClearToken> {
 }
 
 fn user(number: usize) -> String {
-    format!("user-{}", five(number))
+    format!("user-{}", six(number))
 }
 
 /// Five characters as names end in, different for each number.
-fn five(number: usize) -> String {
+/// One letter longer than what a gate draws: none of these can be a name that it has drawn.
+fn six(number: usize) -> String {
     let alphabet = b"bcdfghjklmnpqrstvwxz2456789";
     let digit = |place: u32| char::from(alphabet[number / alphabet.len().pow(place) % alphabet.len()]);
-    (0..5).map(digit).collect()
+    (0..6).map(digit).collect()
 }
 
 fn open(database: &Path) -> Connection {
