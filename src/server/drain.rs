@@ -10,7 +10,7 @@ use tokio::time::{Instant, interval, sleep};
 use super::Workers;
 use super::signals::StopSignals;
 use crate::config::{Limits, MOST_CONNECTIONS};
-use crate::streams::{CutReason, Registry, StreamKind};
+use crate::streams::{CutReason, Entry, Registry};
 use crate::telemetry::Metrics;
 
 /// How often some of the watches are ended.
@@ -76,30 +76,18 @@ async fn end_streams(streams: &Registry, metrics: &Metrics, limits: &Limits) {
 /// one after the other, and not all at once, to whoever takes our place.
 fn end_some(streams: &Registry, left: Duration) {
     let open: usize =
-        streams.count().iter().filter(|(kind, _)| ends_cleanly(*kind)).map(|(_, count)| count).sum();
+        streams.count().iter().filter(|(kind, _)| kind.ends_between_parts()).map(|(_, count)| count).sum();
     let ticks = usize::try_from(left.as_millis() / TICK.as_millis()).unwrap_or(usize::MAX);
     let share = Cell::new(open.div_ceil(ticks.max(1)));
     let takes_one = || share.get().checked_sub(1).map(|rest| share.set(rest)).is_some();
-    streams
-        .cut(|entry| ends_cleanly(entry.kind()) && entry.cut().is_none() && takes_one(), CutReason::Draining);
-}
-
-/// Whether clients take the end of such a stream for nothing unusual, and open another.
-fn ends_cleanly(kind: StreamKind) -> bool {
-    match kind {
-        StreamKind::Watch | StreamKind::Log => true,
-        StreamKind::Exec
-        | StreamKind::Attach
-        | StreamKind::PortForward
-        | StreamKind::Proxy
-        | StreamKind::Other => false,
-    }
+    let is_due = |entry: &Entry| entry.kind().ends_between_parts() && entry.cut().is_none() && takes_one();
+    streams.cut(is_due, CutReason::Draining);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::streams::{Guard, NewStream, Owner};
+    use crate::streams::{Guard, NewStream, Owner, StreamKind};
     use crate::telemetry::Telemetry;
 
     fn open(streams: &Registry, kind: StreamKind) -> Guard {

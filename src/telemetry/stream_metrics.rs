@@ -116,7 +116,8 @@ impl StreamKind {
     pub const ALL: [Self; 7] =
         [Self::Watch, Self::Log, Self::Exec, Self::Attach, Self::PortForward, Self::Proxy, Self::Other];
 
-    /// Whether it is made of parts, and complete at the end of any of them.
+    /// Whether it is made of parts, and complete at the end of any of them: clients take that for nothing unusual, and open
+    /// another.
     pub fn ends_between_parts(self) -> bool {
         matches!(self, Self::Watch | Self::Log)
     }
