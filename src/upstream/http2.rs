@@ -73,6 +73,11 @@ impl Http2Set {
         if let Some(lease) = self.reserve() {
             return Ok(Acquired::Http2(lease));
         }
+        // Boxed, as it is rare: every request would have room for it otherwise.
+        Box::pin(self.acquire_new(dialer)).await
+    }
+
+    async fn acquire_new(self: &Arc<Self>, dialer: &Dialer) -> Result<Acquired, UpstreamError> {
         let _turn = self.dialling.lock().await;
         if let Some(lease) = self.reserve() {
             return Ok(Acquired::Http2(lease));

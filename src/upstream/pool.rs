@@ -44,11 +44,11 @@ impl Pool {
 
     pub(super) async fn acquire(&self, class: Class) -> Result<Connection, UpstreamError> {
         match class {
-            Class::Tunnel => self.dial_http1(UpstreamPool::Tunnel).await,
+            Class::Tunnel => Box::pin(self.dial_http1(UpstreamPool::Tunnel)).await,
             Class::Short | Class::Long if self.http1_only.load(Ordering::Relaxed) => match self.http1.reuse()
             {
                 Some(lease) => Ok(Connection::Http1(lease)),
-                None => self.dial_http1(UpstreamPool::Http1).await,
+                None => Box::pin(self.dial_http1(UpstreamPool::Http1)).await,
             },
             Class::Short => self.acquire_http2(&self.short).await,
             Class::Long => self.acquire_http2(&self.long).await,
@@ -60,7 +60,7 @@ impl Pool {
             Acquired::Http2(lease) => Ok(Connection::Http2(lease)),
             Acquired::Http1(io) => {
                 self.http1_only.store(true, Ordering::Relaxed);
-                self.http1.open(*io, UpstreamPool::Http1).await.map(Connection::Http1)
+                Box::pin(self.http1.open(*io, UpstreamPool::Http1)).await.map(Connection::Http1)
             }
         }
     }
