@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help build test demo fmt lint check
+.PHONY: help build test bench cost demo fmt lint check
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -10,6 +10,12 @@ build: ## The program, optimised: target/release/portcullis
 test: ## Every test: units, command line, house rules, the gate against a stub and a real cluster
 	@echo "Building and running all tests; the first run builds a Kubernetes control plane, which takes about 15 minutes."
 	cargo test --locked
+
+bench: ## CPU, latency and throughput beside nginx, HAProxy, Envoy, Go and a TLS relay; wants a quiet machine with two cores
+	cargo bench --locked --bench side_by_side
+
+cost: ## Instructions and allocations of the hot path's steps, against what they were
+	cargo bench --locked --bench cost
 
 demo: ## A real cluster, the server and kubectl through it, command by command
 	@tests/demo/run

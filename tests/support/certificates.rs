@@ -58,6 +58,8 @@ pub(crate) struct Issued {
 impl Authority {
     pub(crate) fn new() -> Self {
         let mut ca = CertificateParams::new(Vec::new()).unwrap();
+        // With the name of what it issues, OpenSSL would take that for self-signed.
+        ca.distinguished_name.push(DnType::CommonName, "an authority");
         ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         Self(CertifiedIssuer::self_signed(ca, KeyPair::generate().unwrap()).unwrap())
     }

@@ -1,0 +1,90 @@
+//! Counts: each step runs in a process of its own, under callgrind, some times and twice as many times. The difference
+//! is the step alone, without the start of the program.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::{STEP, served, steps};
+
+/// What one go of a step takes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Cost {
+    pub(crate) instructions: f64,
+    pub(crate) allocations: f64,
+}
+
+const TIMES: u32 = 400;
+
+/// Whether valgrind is there; else how to get it.
+pub(crate) fn valgrind() -> Result<(), String> {
+    let found = Command::new("valgrind").arg("--version").output();
+    match found {
+        Ok(output) if output.status.success() => Ok(()),
+        _ => Err("valgrind is missing: install the package of that name".to_owned()),
+    }
+}
+
+/// Of all steps.
+pub(crate) fn all() -> BTreeMap<String, Cost> {
+    let steps = steps::ALL.iter().map(|name| ((*name).to_owned(), of(name)));
+    let [http1, http2] = served::allocations();
+    let served = [("request over HTTP/1.1", http1), ("request over HTTP/2", http2)];
+    // Of a whole request instructions are not counted: how often it waits is chance.
+    let served = served.map(|(name, allocations)| (name.to_owned(), Cost { instructions: 0.0, allocations }));
+    steps.chain(served).collect()
+}
+
+fn of(name: &str) -> Cost {
+    let (few, many) = (run(name, TIMES), run(name, 2 * TIMES));
+    let each = |few: u64, many: u64| {
+        #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+        let difference = many.saturating_sub(few) as f64;
+        difference / f64::from(TIMES)
+    };
+    Cost { instructions: each(few.0, many.0), allocations: each(few.1, many.1) }
+}
+
+/// Instructions and allocations of so many goes.
+fn run(name: &str, times: u32) -> (u64, u64) {
+    let directory = Scratch::new();
+    let counts = directory.path().join("callgrind.out");
+    let output = Command::new("valgrind")
+        .args(["--tool=callgrind", "--error-exitcode=99"])
+        .arg(format!("--callgrind-out-file={}", counts.display()))
+        .arg(std::env::current_exe().unwrap())
+        .args([STEP, name, &times.to_string()])
+        .arg(directory.path())
+        .output()
+        .unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{name}: {errors}");
+    let counted = std::fs::read_to_string(counts).unwrap();
+    // One thread after the other, then all of them.
+    let total =
+        counted.lines().find_map(|line| line.strip_prefix("totals: ").or(line.strip_prefix("summary: ")));
+    let allocations = String::from_utf8_lossy(&output.stdout).trim().parse().unwrap();
+    (total.unwrap().trim().parse().unwrap(), allocations)
+}
+
+/// A directory that goes when it is dropped.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> Self {
+        let path = std::env::temp_dir().join(format!("portcullis-cost-{}", std::process::id()));
+        let _left_by_another = std::fs::remove_dir_all(&path);
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _best_effort = std::fs::remove_dir_all(&self.0);
+    }
+}

@@ -1,0 +1,3 @@
+module portcullis.dev/benches/reverse-proxy
+
+go 1.24

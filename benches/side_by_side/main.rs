@@ -1,0 +1,65 @@
+//! The product beside other proxies, in one interleaved run: CPU a request, requests a second, latency, and the ratios.
+//!
+//! `make bench`; with words after `--` the scenarios with one of them in their name. The proxy under load has one core
+//! for itself, origin and clients share the other. The product runs as it is shipped, with authentication, metrics and
+//! access log; the others authenticate nobody and write no log, but Go's, which compares one token.
+
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(clippy::print_stdout, clippy::print_stderr, clippy::format_push_string)]
+
+#[path = "../../tests/support/certificates.rs"]
+#[allow(dead_code, reason = "tests need more of it")]
+mod certificates;
+mod figures;
+#[path = "../fixtures.rs"]
+mod fixtures;
+mod load;
+mod machine;
+mod origin;
+mod peers;
+mod process;
+mod product;
+mod relay;
+mod report;
+mod scenario;
+
+use std::path::PathBuf;
+
+fn main() {
+    let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
+    if words.first().is_some_and(|word| word == relay::COMMAND) {
+        relay::run(&words[1..]);
+        return;
+    }
+    let is_trial = std::env::args().any(|word| word == "--trial");
+    let machine = machine::describe();
+    if let Err(busy) = machine::is_idle()
+        && !is_trial
+    {
+        eprintln!("the cores are busy, and what is measured beside that is worth nothing:\n{busy}");
+        eprintln!("`--trial` runs all the same, for a moment each, and writes no results");
+        std::process::exit(1);
+    }
+    let place = process::Place::new(&programs());
+    let scenarios: Vec<_> =
+        scenario::all().into_iter().filter(|scenario| scenario.is_meant(&words)).collect();
+    let mut tables = Vec::new();
+    for scenario in scenarios {
+        eprintln!("{}", scenario.name);
+        let table = scenario.run(&place, is_trial);
+        println!("{}", report::markdown(&table));
+        tables.push(table);
+    }
+    if !is_trial {
+        report::write(&machine, &tables);
+    }
+}
+
+/// The directory of peers and load generators, installed if need be.
+fn programs() -> PathBuf {
+    let installer = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/peers/install");
+    let output =
+        std::process::Command::new(installer).stderr(std::process::Stdio::inherit()).output().unwrap();
+    assert!(output.status.success(), "{installer} failed");
+    String::from_utf8(output.stdout).unwrap().trim().into()
+}

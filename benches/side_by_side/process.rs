@@ -1,0 +1,147 @@
+//! Programs under measurement: each on its core, with its files in a place that goes with the run.
+
+use std::collections::HashMap;
+use std::fs::{File, read_dir, read_to_string, write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use crate::certificates::Authority;
+
+/// The core of the proxy.
+pub(crate) const PROXY: usize = 0;
+/// The core of origin and clients.
+pub(crate) const OTHERS: usize = 1;
+
+/// What `/proc` counts time in, whatever the kernel's own clock.
+const TICKS_PER_SECOND: u32 = 100;
+/// For a program to listen.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Where the files of a run lie: certificates, configurations, programs. Gone with it.
+pub(crate) struct Place {
+    programs: PathBuf,
+    directory: PathBuf,
+    /// The certificate of the authority that all trust.
+    pub(crate) ca_pem: String,
+}
+
+impl Place {
+    pub(crate) fn new(programs: &Path) -> Self {
+        let directory = std::env::temp_dir().join(format!("portcullis-bench-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        let authority = Authority::new();
+        let issued = authority.issue(&["localhost", "127.0.0.1"]);
+        let place = Self { programs: programs.to_owned(), directory, ca_pem: authority.pem() };
+        place.write("ca.crt", &place.ca_pem);
+        place.write("server.crt", &issued.certificate_pem);
+        place.write("server.key", &issued.key_pem);
+        place.write("server.pem", &format!("{}{}", issued.certificate_pem, issued.key_pem));
+        place
+    }
+
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    pub(crate) fn program(&self, name: &str) -> PathBuf {
+        self.programs.join(name)
+    }
+
+    pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.directory.join(name);
+        write(&path, text).unwrap();
+        path
+    }
+
+    /// One of the configurations in `benches/peers`, with what stands in double braces filled in.
+    pub(crate) fn configuration(&self, name: &str, as_name: &str, values: &[(&str, &str)]) -> PathBuf {
+        let path = format!("{}/benches/peers/{name}", env!("CARGO_MANIFEST_DIR"));
+        let mut text = read_to_string(path).unwrap();
+        for (key, value) in values.iter().copied().chain([("DIRECTORY", self.directory.to_str().unwrap())]) {
+            text = text.replace(&format!("{{{{{key}}}}}"), value);
+        }
+        self.write(as_name, &text)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _best_effort = std::fs::remove_dir_all(&self.directory);
+    }
+}
+
+/// A program that runs on a core until it is dropped.
+pub(crate) struct Running(Child);
+
+impl Running {
+    /// Starts it, and waits until it listens.
+    pub(crate) fn start(place: &Place, core: usize, command: &Command, listens: SocketAddr) -> Self {
+        let mut pinned = Command::new("taskset");
+        pinned.args(["-c", &core.to_string()]).arg(command.get_program()).args(command.get_args());
+        for (name, value) in command.get_envs() {
+            pinned.env(name, value.unwrap_or_default());
+        }
+        let errors = place.directory().join(format!("{}.errors", listens.port()));
+        pinned.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&errors).unwrap());
+        let mut child = pinned.spawn().unwrap();
+        let begun = Instant::now();
+        while TcpStream::connect(listens).is_err() {
+            let ended = child.try_wait().unwrap();
+            let says = || read_to_string(&errors).unwrap_or_default();
+            assert!(ended.is_none() && begun.elapsed() < PATIENCE, "{command:?} does not listen: {}", says());
+            sleep(Duration::from_millis(20));
+        }
+        Self(child)
+    }
+
+    /// User and system time of it and of all its children so far.
+    pub(crate) fn cpu(&self) -> Duration {
+        let stats: HashMap<u32, (u32, u32)> =
+            read_dir("/proc").unwrap().flatten().filter_map(|entry| stat(&entry.path())).collect();
+        let is_of_it = |mut process: u32| loop {
+            if process == self.0.id() {
+                break true;
+            }
+            match stats.get(&process) {
+                Some((parent, _)) if *parent > 1 => process = *parent,
+                _ => break false,
+            }
+        };
+        let ticks: u32 =
+            stats.iter().filter(|(process, _)| is_of_it(**process)).map(|(_, (_, ticks))| ticks).sum();
+        Duration::from_secs(1) * ticks / TICKS_PER_SECOND
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let process = nix::unistd::Pid::from_raw(self.0.id().try_into().unwrap());
+        // Not killed outright: nginx would leave its worker behind.
+        let _ = nix::sys::signal::kill(process, nix::sys::signal::Signal::SIGTERM);
+        let begun = Instant::now();
+        while self.0.try_wait().unwrap().is_none() {
+            if begun.elapsed() > Duration::from_secs(3) {
+                let _ = self.0.kill();
+            }
+            sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+/// An address that nobody listens at.
+pub(crate) fn free_address() -> SocketAddr {
+    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap()
+}
+
+/// Process, its parent, and its ticks in user and system.
+fn stat(directory: &Path) -> Option<(u32, (u32, u32))> {
+    let process = directory.file_name()?.to_str()?.parse().ok()?;
+    let text = read_to_string(directory.join("stat")).ok()?;
+    // The name of the program stands in parentheses and may have anything in it.
+    let fields: Vec<_> = text.rsplit_once(')')?.1.split_whitespace().collect();
+    let number = |index: usize| fields.get(index)?.parse::<u32>().ok();
+    Some((process, (number(1)?, number(11)? + number(12)?)))
+}
