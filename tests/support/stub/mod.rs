@@ -71,6 +71,8 @@ struct Shared {
     readiness: Mutex<u16>,
     other_credentials: Mutex<Vec<String>>,
     server: Mutex<Option<JoinHandle<()>>>,
+    /// One task each.
+    serving: Mutex<JoinSet<()>>,
 }
 
 impl Stub {
@@ -94,6 +96,7 @@ impl Stub {
             readiness: Mutex::new(200),
             other_credentials: Mutex::default(),
             server: Mutex::default(),
+            serving: Mutex::default(),
         });
         let stub = Self { port, ca_pem: identity.ca_pem.into(), acceptor, shared };
         stub.listen(listener);
@@ -102,21 +105,22 @@ impl Stub {
 
     fn listen(&self, listener: TcpListener) {
         let (acceptor, shared) = (self.acceptor.clone(), Arc::clone(&self.shared));
-        // The connections' tasks are in a set of this one's, so that stopping it stops them.
         let server = tokio::spawn(async move {
-            let mut connections = JoinSet::new();
             while let Ok((socket, _)) = listener.accept().await {
-                connections.spawn(Arc::clone(&shared).serve(socket, acceptor.clone()));
+                let connection = Arc::clone(&shared).serve(socket, acceptor.clone());
+                shared.serving.lock().unwrap().spawn(connection);
             }
         });
         *self.shared.server.lock().unwrap() = Some(server);
     }
 
-    /// Stops listening and cuts every connection, as a crash does.
+    /// Stops listening and cuts every connection, as a crash does. Afterwards none answers any more.
     pub(crate) async fn stop(&self) {
         let server = self.shared.server.lock().unwrap().take().unwrap();
         server.abort();
         let _ = server.await;
+        let mut serving = std::mem::take(&mut *self.shared.serving.lock().unwrap());
+        serving.shutdown().await;
     }
 
     /// Listens again where it did.
