@@ -4,25 +4,24 @@
 
 #![allow(missing_docs, clippy::unwrap_used, reason = "a bench says what went wrong by panicking")]
 
+#[path = "fixtures.rs"]
+mod fixtures;
+
 use std::hint::black_box;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use http::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue, USER_AGENT};
 use http::{Method, Version};
 use portcullis::authn::{Authenticator, Origin, Place, Presented, Records};
-use portcullis::clock;
 use portcullis::config::Limits;
-use portcullis::identity::{UserId, Username};
+use portcullis::identity::Username;
 use portcullis::kube::RequestInfo;
 use portcullis::proxy::Admission;
 use portcullis::setting::{LiveSettings, Settings, Values};
-use portcullis::store::{Insertion, Store, Write};
 use portcullis::telemetry::Telemetry;
-use portcullis::token::{Bearer, KeyHash, TokenKey, TokenKind, TokenName, TokenRecord, Ttl};
+use portcullis::token::{Bearer, KeyHash, TokenKey};
 use portcullis::upstream::sanitize;
-use portcullis::user::UserRecord;
 
 const PATH: &str = "/api/v1/namespaces/default/pods/web-5f779fb4f9-zl5tw/log";
 
@@ -43,7 +42,7 @@ fn pure_steps(criterion: &mut Criterion) {
         bench.iter(|| RequestInfo::of(&Method::GET, black_box(PATH), Some("follow=true&container=web")));
     });
 
-    let headers = headers(&text);
+    let headers = fixtures::headers(&text);
     criterion.bench_function("sanitize_headers", |bench| {
         bench.iter(|| sanitize(black_box(&headers), Version::HTTP_2).unwrap());
     });
@@ -72,17 +71,6 @@ fn places(criterion: &mut Criterion) {
     });
 }
 
-fn headers(bearer: &str) -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    headers.insert(AUTHORIZATION, HeaderValue::from_str(&format!("Bearer {bearer}")).unwrap());
-    headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-    headers.insert(USER_AGENT, HeaderValue::from_static("kubectl/v1.37.2 (linux/amd64) kubernetes/0000000"));
-    headers.insert("accept-encoding", HeaderValue::from_static("gzip"));
-    headers.insert("kubectl-command", HeaderValue::from_static("kubectl logs"));
-    headers.insert("kubectl-session", HeaderValue::from_static("aa6a4a2e-8f35-4b0e-9c4b-0a3b9a6f2d11"));
-    headers
-}
-
 /// An authenticator over a real store with one user and one token.
 struct House {
     authenticator: Authenticator,
@@ -94,35 +82,7 @@ impl House {
     async fn new() -> Self {
         let directory = std::env::temp_dir().join(format!("portcullis-bench-{}", std::process::id()));
         std::fs::create_dir_all(&directory).unwrap();
-        let store = Store::open(&directory, None).unwrap();
-        let user = UserRecord {
-            id: UserId::generate().unwrap(),
-            name: Username::try_from("alice").unwrap(),
-            groups: Vec::new(),
-            admin: true,
-            enabled: true,
-            created_at: clock::now(),
-            password: None,
-        };
-        let key = TokenKey::generate().unwrap();
-        let token = TokenRecord {
-            name: TokenName::generate(TokenKind::ApiKey, &user.id).unwrap(),
-            user_id: user.id.clone(),
-            kind: TokenKind::ApiKey,
-            description: String::new(),
-            created_at: clock::now(),
-            ttl: Ttl(0),
-            enabled: true,
-            hash: KeyHash::sha256(&key).unwrap(),
-            last_used: None,
-            lease_until: None,
-            replaced_by: None,
-            cluster: None,
-        };
-        let bearer = format!("{}:{}", token.name, key.expose());
-        store.commit(Write::InsertUser(Box::new(user)), None).await.unwrap();
-        let insertion = Insertion { record: token, key: None, quota: None };
-        store.commit(Write::InsertToken(Box::new(insertion)), None).await.unwrap();
+        let (store, bearer) = fixtures::store(&directory).await;
         let telemetry = Telemetry::without_access_log();
         let records = Records::new(store, 100_000, telemetry.clone());
         let none = Values::new();
@@ -131,8 +91,7 @@ impl House {
     }
 
     async fn authenticate(&self, bearer: &str) -> bool {
-        let mut headers = HeaderMap::new();
-        headers.insert(AUTHORIZATION, HeaderValue::from_str(&format!("Bearer {bearer}")).unwrap());
+        let headers = fixtures::headers(bearer);
         let origin = Origin { address: Ipv4Addr::LOCALHOST.into(), user_agent: None };
         self.authenticator
             .authenticate(

@@ -10,7 +10,8 @@ use crate::{STEP, served, steps};
 /// What one go of a step takes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Cost {
-    pub(crate) instructions: f64,
+    /// `None` where they are not counted: of a whole request, as how often it waits is chance.
+    pub(crate) instructions: Option<f64>,
     pub(crate) allocations: f64,
 }
 
@@ -30,8 +31,8 @@ pub(crate) fn all() -> BTreeMap<String, Cost> {
     let steps = steps::ALL.iter().map(|name| ((*name).to_owned(), of(name)));
     let [http1, http2] = served::allocations();
     let served = [("request over HTTP/1.1", http1), ("request over HTTP/2", http2)];
-    // Of a whole request instructions are not counted: how often it waits is chance.
-    let served = served.map(|(name, allocations)| (name.to_owned(), Cost { instructions: 0.0, allocations }));
+    let served =
+        served.map(|(name, allocations)| (name.to_owned(), Cost { instructions: None, allocations }));
     steps.chain(served).collect()
 }
 
@@ -42,7 +43,7 @@ fn of(name: &str) -> Cost {
         let difference = many.saturating_sub(few) as f64;
         difference / f64::from(TIMES)
     };
-    Cost { instructions: each(few.0, many.0), allocations: each(few.1, many.1) }
+    Cost { instructions: Some(each(few.0, many.0)), allocations: each(few.1, many.1) }
 }
 
 /// Instructions and allocations of so many goes.

@@ -10,6 +10,7 @@ use crate::support::directory::Directory;
 use crate::support::rig::kubeconfig;
 use crate::support::stub::{OWN_CREDENTIAL, Stub};
 use crate::support::wire::{Endpoint, Http1, Http2};
+use crate::support::within;
 use crate::{ALLOCATOR, fixtures};
 
 /// The word that makes this program the product.
@@ -129,9 +130,12 @@ impl Drop for Product {
 /// Where it listens, once it does.
 async fn endpoint(data: &Path) -> Endpoint {
     let file = data.join("endpoints.json");
-    while !file.exists() {
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
+    let listens = async {
+        while !file.exists() {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    };
+    within("the product to listen", listens).await;
     let endpoints: serde_json::Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
     let ca_pem = std::fs::read_to_string(data.join("ca.crt")).unwrap().into();
     Endpoint { address: endpoints["listen"].as_str().unwrap().parse().unwrap(), ca_pem }

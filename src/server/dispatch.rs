@@ -135,31 +135,36 @@ async fn authenticate(
     Some(match checked {
         Ok(scope) => {
             record.set_user(&scope.user().name);
-            match scope {
-                Scope::User(authenticated) if !by_cookie => {
-                    Authentication::Caller(caller(authenticated.user(), authenticated.token(), client))
-                }
-                Scope::User(authenticated) if authenticated.token().record.kind == TokenKind::Session => {
-                    Authentication::Session(caller(authenticated.user(), authenticated.token(), client))
-                }
-                Scope::Itself(confined) if !by_cookie => {
-                    Authentication::Itself(caller(confined.user(), confined.token(), client))
-                }
-                Scope::User(_) | Scope::Itself(_) => {
-                    record.set_reason("no_session");
-                    Authentication::Failed(StatusCode::UNAUTHORIZED)
-                }
-                Scope::Metrics(_) => {
-                    record.set_reason(ProxyError::MetricsAlone.reason());
-                    Authentication::Failed(StatusCode::FORBIDDEN)
-                }
-            }
+            worth(scope, by_cookie, client, record)
         }
         Err(error) => {
             record.set_reason(error.result().as_str());
             Authentication::Failed(error.status())
         }
     })
+}
+
+/// What the API makes of a token that is good for `scope`.
+fn worth(scope: Scope, by_cookie: bool, client: &Client, record: &mut RequestRecord) -> Authentication {
+    match scope {
+        Scope::User(authenticated) if !by_cookie => {
+            Authentication::Caller(caller(authenticated.user(), authenticated.token(), client))
+        }
+        Scope::User(authenticated) if authenticated.token().record.kind == TokenKind::Session => {
+            Authentication::Session(caller(authenticated.user(), authenticated.token(), client))
+        }
+        Scope::Itself(confined) if !by_cookie => {
+            Authentication::Itself(caller(confined.user(), confined.token(), client))
+        }
+        Scope::User(_) | Scope::Itself(_) => {
+            record.set_reason("no_session");
+            Authentication::Failed(StatusCode::UNAUTHORIZED)
+        }
+        Scope::Metrics(_) => {
+            record.set_reason(ProxyError::MetricsAlone.reason());
+            Authentication::Failed(StatusCode::FORBIDDEN)
+        }
+    }
 }
 
 fn caller(user: &CachedUser, token: &CachedToken, client: &Client) -> Caller {
