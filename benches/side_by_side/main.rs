@@ -21,6 +21,7 @@ mod process;
 mod product;
 mod relay;
 mod report;
+mod requests;
 mod scenario;
 
 use std::path::PathBuf;
@@ -40,18 +41,16 @@ fn main() {
         eprintln!("`--trial` runs all the same, for a moment each, and writes no results");
         std::process::exit(1);
     }
-    let place = process::Place::new(&programs());
+    let (place, pace) = (process::Place::new(&programs()), scenario::Pace::new(is_trial));
     let scenarios: Vec<_> =
         scenario::all().into_iter().filter(|scenario| scenario.is_meant(&words)).collect();
-    let mut tables = Vec::new();
     for scenario in scenarios {
         eprintln!("{}", scenario.name);
-        let table = scenario.run(&place, is_trial);
+        let table = scenario.run(&place, pace, &machine);
         println!("{}", report::markdown(&table));
-        tables.push(table);
-    }
-    if !is_trial {
-        report::write(&machine, &tables);
+        if !is_trial {
+            report::write(table);
+        }
     }
 }
 

@@ -54,6 +54,17 @@ impl Peer {
         }
     }
 
+    /// Every one that can relay between these protocols, ourselves first.
+    pub(crate) fn start_all(
+        place: &Place,
+        origin: &Origin,
+        client: Protocol,
+        upstream: Protocol,
+    ) -> Vec<Proxy> {
+        let able = Self::ALL.into_iter().filter(|peer| peer.speaks(client, upstream));
+        able.map(|peer| peer.start(place, origin, upstream)).collect()
+    }
+
     pub(crate) fn start(self, place: &Place, origin: &Origin, upstream: Protocol) -> Proxy {
         let at = if upstream == Protocol::Http2 { origin.http2 } else { origin.http1 };
         if self == Self::Portcullis {

@@ -2,59 +2,60 @@
 
 use std::fs;
 
-use serde_json::{Value, json};
-
-use crate::figures::{Figures, Spread};
-use crate::scenario::Table;
+use crate::figures::{Measure, Row, Spread, Table};
+use crate::scenario;
 
 /// A table in Markdown: what each proxy took, and what we took for each that it took.
 pub(crate) fn markdown(table: &Table) -> String {
-    let mut text = format!("### {}\n\n", table.scenario.name);
-    text += "| proxy | CPU a request, µs | we to it | requests/s | p50, µs | p99, µs |\n|---|---|---|---|---|---|\n";
-    let ours = &table.rows[0].1;
-    for (peer, figures) in &table.rows {
-        let median = |values: &[f64]| Spread::of(values.iter().copied()).median;
-        let (cpu, ratio) =
-            (Spread::of(figures.cpu.iter().copied()), Spread::of_ratios(&ours.cpu, &figures.cpu));
-        text += &format!(
-            "| {} | {:.1} ({:.1} to {:.1}) | {:.2} ({:.2} to {:.2}) | {:.0} | {:.0} | {:.0} |\n",
-            peer.name(),
-            cpu.median,
-            cpu.least,
-            cpu.most,
-            ratio.median,
-            ratio.least,
-            ratio.most,
-            median(&figures.per_second),
-            median(&figures.p50),
-            median(&figures.p99),
-        );
+    let is_compared = |measure: &Measure| measure.is_compared && table.rows.len() > 1;
+    let mut text = format!("### {}\n\n{}\n\n| proxy |", table.scenario, table.machine);
+    let mut line = "|---|".to_owned();
+    for measure in &table.measures {
+        text += &format!(" {} |", measure.name);
+        line += "---|";
+        if is_compared(measure) {
+            text += " we to it |";
+            line += "---|";
+        }
+    }
+    text += &format!("\n{line}\n");
+    for row in &table.rows {
+        text += &format!("| {} |", row.name);
+        for (index, measure) in table.measures.iter().enumerate() {
+            let (ours, its) = (&table.rows[0].values[index], &row.values[index]);
+            text += &format!(" {} |", spread(Spread::of(its), measure.digits));
+            if is_compared(measure) {
+                text += &format!(" {} |", spread(Spread::of_ratios(ours, its), 2));
+            }
+        }
+        text += "\n";
     }
     text
 }
 
-/// Writes all tables to `benches/results`.
-pub(crate) fn write(machine: &str, tables: &[Table]) {
-    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/results");
-    fs::create_dir_all(directory).unwrap();
-    let head = format!("# Side by side\n\n{machine}. `make bench`\n");
-    let body: Vec<_> = tables.iter().map(markdown).collect();
-    fs::write(format!("{directory}/side-by-side.md"), format!("{head}\n{}", body.join("\n"))).unwrap();
-    let scenarios: Vec<_> = tables.iter().map(as_json).collect();
-    let all = json!({ "machine": machine, "scenarios": scenarios });
-    fs::write(format!("{directory}/side-by-side.json"), format!("{all:#}\n")).unwrap();
+/// The median, and in parentheses from where to where it went.
+fn spread(spread: Option<Spread>, digits: usize) -> String {
+    let Some(Spread { median, least, most }) = spread else { return "–".to_owned() };
+    if least < most {
+        return format!("{median:.digits$} ({least:.digits$} to {most:.digits$})");
+    }
+    format!("{median:.digits$}")
 }
 
-fn as_json(table: &Table) -> Value {
-    let row = |figures: &Figures| {
-        json!({
-            "cpuMicroseconds": figures.cpu,
-            "requestsPerSecond": figures.per_second,
-            "p50Microseconds": figures.p50,
-            "p99Microseconds": figures.p99,
-        })
-    };
-    let proxies: serde_json::Map<_, _> =
-        table.rows.iter().map(|(peer, figures)| (peer.name().to_owned(), row(figures))).collect();
-    json!({ "scenario": table.scenario.name, "proxies": proxies })
+/// Where results stay.
+const DIRECTORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/results");
+
+/// Writes a table to `benches/results`, in place of one of the same scenario there. What was not measured now stays.
+pub(crate) fn write(table: Table) {
+    fs::create_dir_all(DIRECTORY).unwrap();
+    let json = format!("{DIRECTORY}/side-by-side.json");
+    let before = fs::read_to_string(&json).unwrap_or_else(|_| "[]".to_owned());
+    let mut all: Vec<Table> = serde_json::from_str(&before).unwrap();
+    all.retain(|old| old.scenario != table.scenario);
+    all.push(table);
+    all.sort_by_key(|table| scenario::place(&table.scenario));
+    let body: Vec<_> = all.iter().map(markdown).collect();
+    let text = format!("# Side by side\n\n{}", body.join("\n"));
+    fs::write(format!("{DIRECTORY}/side-by-side.md"), text).unwrap();
+    fs::write(json, format!("{}\n", serde_json::to_string_pretty(&all).unwrap())).unwrap();
 }

@@ -2,89 +2,57 @@
 
 use std::time::Duration;
 
-use crate::figures::Figures;
-use crate::load::{Load, Protocol};
-use crate::origin::{KILOBYTE, LIST, LONG_LIST, Origin};
-use crate::peers::{Peer, Proxy};
+use crate::figures::Table;
 use crate::process::Place;
+use crate::requests;
 
-const ROUNDS: usize = 3;
-const WARM_UP: Duration = Duration::from_secs(2);
-const ROUND: Duration = Duration::from_secs(8);
-/// Of a trial.
-const MOMENT: Duration = Duration::from_secs(1);
-
-/// A kind of load, and which protocol the origin speaks.
-pub(crate) struct Scenario {
-    pub(crate) name: String,
-    pub(crate) load: Load,
-    upstream: Protocol,
+/// How long and how often.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pace {
+    pub(crate) rounds: usize,
+    pub(crate) warm_up: Duration,
+    pub(crate) round: Duration,
+    /// Everything once and small, to see that it runs.
+    pub(crate) is_trial: bool,
 }
 
-/// What came of it, ourselves first.
-pub(crate) struct Table {
-    pub(crate) scenario: Scenario,
-    pub(crate) rows: Vec<(Peer, Figures)>,
+impl Pace {
+    pub(crate) fn new(is_trial: bool) -> Self {
+        let seconds = Duration::from_secs;
+        let (rounds, warm_up, round) =
+            if is_trial { (1, seconds(1), seconds(1)) } else { (3, seconds(2), seconds(5)) };
+        Self { rounds, warm_up, round, is_trial }
+    }
+}
+
+/// One of the things that are measured.
+pub(crate) struct Scenario {
+    pub(crate) name: String,
+    run: Box<dyn Fn(&str, &Place, Pace) -> Table>,
 }
 
 /// All there are.
 pub(crate) fn all() -> Vec<Scenario> {
-    let pairs = [
-        (Protocol::Http1, Protocol::Http1),
-        (Protocol::Http2, Protocol::Http2),
-        (Protocol::Http1, Protocol::Http2),
-        (Protocol::Http2, Protocol::Http1),
-    ];
-    let mut scenarios: Vec<_> =
-        pairs.iter().map(|(client, upstream)| scenario("1 KB", *client, *upstream, KILOBYTE, 64)).collect();
-    for (client, upstream) in &pairs[..2] {
-        scenarios.push(scenario("one at a time", *client, *upstream, KILOBYTE, 1));
-        scenarios.push(scenario("1.2 MB", *client, *upstream, LIST, 8));
-        scenarios.push(scenario("20 MB", *client, *upstream, LONG_LIST, 4));
-    }
-    scenarios
+    requests::all()
 }
 
-fn scenario(name: &str, client: Protocol, upstream: Protocol, path: &'static str, at_once: u32) -> Scenario {
-    let (connections, streams) = match client {
-        Protocol::Http2 if at_once >= 4 => (at_once / 4, 4),
-        Protocol::Http1 | Protocol::Http2 => (at_once, 1),
-    };
-    let load = Load { protocol: client, connections, streams, path, status: 200 };
-    Scenario { name: format!("{} to {}, {name}", client.name(), upstream.name()), load, upstream }
+/// Where a scenario of this name stands among all; last if there is none any more.
+pub(crate) fn place(name: &str) -> usize {
+    all().iter().position(|scenario| scenario.name == name).unwrap_or(usize::MAX)
 }
 
 impl Scenario {
+    /// Of this name; `run` gets it too, for its table.
+    pub(crate) fn new(name: String, run: impl Fn(&str, &Place, Pace) -> Table + 'static) -> Self {
+        Self { name, run: Box::new(run) }
+    }
+
     /// Whether one of the words, if there are any, is in its name.
     pub(crate) fn is_meant(&self, words: &[String]) -> bool {
         words.is_empty() || words.iter().any(|word| self.name.contains(word.as_str()))
     }
 
-    /// All proxies run from the beginning to the end; those that are not asked just now cost nothing.
-    pub(crate) fn run(self, place: &Place, is_trial: bool) -> Table {
-        let (rounds, warm_up, time) = if is_trial { (1, MOMENT, MOMENT) } else { (ROUNDS, WARM_UP, ROUND) };
-        let origin = Origin::start(place);
-        let proxies: Vec<_> = Peer::ALL
-            .into_iter()
-            .filter(|peer| peer.speaks(self.load.protocol, self.upstream))
-            .map(|peer| peer.start(place, &origin, self.upstream))
-            .collect();
-        let mut rows: Vec<_> = proxies.iter().map(|proxy| (proxy.peer, Figures::default())).collect();
-        for proxy in &proxies {
-            self.load.run(place, proxy, warm_up);
-        }
-        for round in 1..=rounds {
-            for (proxy, (peer, figures)) in proxies.iter().zip(&mut rows) {
-                self.measure(place, proxy, time, figures);
-                eprintln!("  round {round}, {}: {:.1} µs", peer.name(), figures.cpu.last().unwrap());
-            }
-        }
-        Table { scenario: self, rows }
-    }
-
-    fn measure(&self, place: &Place, proxy: &Proxy, time: Duration, figures: &mut Figures) {
-        let before = proxy.process.cpu();
-        let served = self.load.run(place, proxy, time);
-        figures.add(&served, proxy.process.cpu().saturating_sub(before));
+    pub(crate) fn run(&self, place: &Place, pace: Pace, machine: &str) -> Table {
+        Table { machine: machine.to_owned(), ..(self.run)(&self.name, place, pace) }
     }
 }
