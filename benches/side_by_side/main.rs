@@ -6,23 +6,33 @@
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 #![allow(clippy::print_stdout, clippy::print_stderr, clippy::format_push_string)]
+#![allow(
+    clippy::similar_names,
+    reason = "a place and a pace go together, and each has the best name there is"
+)]
 
 #[path = "../../tests/support/certificates.rs"]
 #[allow(dead_code, reason = "tests need more of it")]
 mod certificates;
+mod client;
+mod cores;
 mod figures;
 #[path = "../fixtures.rs"]
 mod fixtures;
 mod load;
 mod machine;
 mod origin;
+mod own_origin;
 mod peers;
 mod process;
 mod product;
 mod relay;
 mod report;
 mod requests;
+mod revocation;
 mod scenario;
+mod steady;
+mod tunnel;
 
 use std::path::PathBuf;
 
@@ -30,6 +40,10 @@ fn main() {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
     if words.first().is_some_and(|word| word == relay::COMMAND) {
         relay::run(&words[1..]);
+        return;
+    }
+    if words.first().is_some_and(|word| word == own_origin::COMMAND) {
+        own_origin::run(&words[1..]);
         return;
     }
     let is_trial = std::env::args().any(|word| word == "--trial");

@@ -40,10 +40,15 @@ impl Origin {
         command.arg("-c").arg(configuration).arg("-p").arg(place.directory());
         Self { http1, http2, _process: Running::start(place, OTHERS, &command, http1) }
     }
+
+    /// Another program, which speaks both protocols at one address.
+    pub(crate) fn of(process: Running, address: SocketAddr) -> Self {
+        Self { http1: address, http2: address, _process: process }
+    }
 }
 
 /// A JSON object of about so many bytes.
-fn object(bytes: usize) -> String {
+pub(crate) fn object(bytes: usize) -> String {
     let head = r#"{"kind":"ConfigMap","apiVersion":"v1","metadata":{"name":"kilobyte","namespace":"default"},"data":{"text":""#;
     format!("{head}{}\"}}}}", "abcdefgh".repeat((bytes - head.len()) / 8))
 }

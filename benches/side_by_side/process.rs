@@ -77,10 +77,15 @@ impl Drop for Place {
 pub(crate) struct Running(Child);
 
 impl Running {
-    /// Starts it, and waits until it listens.
+    /// Starts it on one core, and waits until it listens.
     pub(crate) fn start(place: &Place, core: usize, command: &Command, listens: SocketAddr) -> Self {
+        Self::start_on(place, &core.to_string(), command, listens)
+    }
+
+    /// The same on several, as taskset names them.
+    pub(crate) fn start_on(place: &Place, cores: &str, command: &Command, listens: SocketAddr) -> Self {
         let mut pinned = Command::new("taskset");
-        pinned.args(["-c", &core.to_string()]).arg(command.get_program()).args(command.get_args());
+        pinned.args(["-c", cores]).arg(command.get_program()).args(command.get_args());
         for (name, value) in command.get_envs() {
             pinned.env(name, value.unwrap_or_default());
         }
@@ -95,6 +100,11 @@ impl Running {
             sleep(Duration::from_millis(20));
         }
         Self(child)
+    }
+
+    /// Its number, which is that of the program itself where that was not started by a shell that stays.
+    pub(crate) fn id(&self) -> u32 {
+        self.0.id()
     }
 
     /// User and system time of it and of all its children so far.
@@ -129,6 +139,13 @@ impl Drop for Running {
             sleep(Duration::from_millis(20));
         }
     }
+}
+
+/// Moves this program to the core of origin and clients, for scenarios whose client it is itself.
+pub(crate) fn move_to_others() {
+    let (core, process) = (OTHERS.to_string(), std::process::id().to_string());
+    let moved = Command::new("taskset").args(["-a", "-p", "-c", &core, &process]).output().unwrap();
+    assert!(moved.status.success(), "{}", String::from_utf8_lossy(&moved.stderr));
 }
 
 /// An address that nobody listens at.

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -14,14 +15,34 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A running gate.
 pub(crate) struct Product {
-    process: Running,
-    address: SocketAddr,
-    bearer: String,
+    pub(crate) proxy: Proxy,
+}
+
+/// What a scenario may want otherwise.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Setup<'s> {
+    /// As taskset names them.
+    pub(crate) cores: &'s str,
+    pub(crate) workers: usize,
+    /// More lines of the configuration.
+    pub(crate) more: &'s str,
+}
+
+impl Default for Setup<'_> {
+    fn default() -> Self {
+        const { assert!(PROXY == 0, "the core named below") };
+        Self { cores: "0", workers: 1, more: "" }
+    }
 }
 
 impl Product {
     /// Starts it on one core and waits until it is ready.
     pub(crate) fn start(place: &Place, origin: SocketAddr) -> Self {
+        Self::start_with(place, origin, Setup::default())
+    }
+
+    /// The same, set up otherwise.
+    pub(crate) fn start_with(place: &Place, origin: SocketAddr, setup: Setup<'_>) -> Self {
         let (address, admin) = (free_address(), free_address());
         let directory = place.directory().join(format!("portcullis-{}", address.port()));
         std::fs::create_dir_all(directory.join("data")).unwrap();
@@ -30,31 +51,31 @@ impl Product {
         drop(store);
         drop(runtime);
         let file = |name: &str| directory.join(name);
+        for name in ["server.crt", "server.key"] {
+            std::fs::copy(place.directory().join(name), file(name)).unwrap();
+        }
         std::fs::write(file("kubeconfig"), kubeconfig(place, origin)).unwrap();
-        std::fs::write(file("config.yaml"), configuration(place, address, admin)).unwrap();
+        std::fs::write(file("config.yaml"), configuration(&directory, address, admin, setup)).unwrap();
         let mut command = Command::new("sh");
         // A file for the access log, as a node's container runtime has one.
         command.args(["-c", "exec \"$0\" \"$@\" >\"$LOG\" 2>\"$LOG.errors\""]).env("LOG", file("access.log"));
         command.env("HOME", &directory).arg(env!("CARGO_BIN_EXE_portcullis")).arg("serve");
         command.arg("--config").arg(file("config.yaml")).arg("--kubeconfig").arg(file("kubeconfig"));
         command.arg("--data-dir").arg(file("data"));
-        let process = Running::start(place, PROXY, &command, address);
+        let process = Running::start_on(place, setup.cores, &command, address);
         let begun = Instant::now();
-        while !is_ready(admin) {
+        while !ask_admin(admin, "/readyz").is_some_and(|answer| answer.starts_with("HTTP/1.1 200")) {
             let errors = || std::fs::read_to_string(file("access.log.errors")).unwrap_or_default();
             assert!(begun.elapsed() < PATIENCE, "not ready: {}", errors());
             sleep(Duration::from_millis(50));
         }
-        Self { process, address, bearer }
+        let authorization = format!("Bearer {bearer}");
+        let proxy = Proxy { peer: Peer::Portcullis, address, process, authorization };
+        Self { proxy }
     }
 
     pub(crate) fn into_proxy(self) -> Proxy {
-        Proxy {
-            peer: Peer::Portcullis,
-            address: self.address,
-            process: self.process,
-            authorization: format!("Bearer {}", self.bearer),
-        }
+        self.proxy
     }
 }
 
@@ -68,20 +89,21 @@ fn kubeconfig(place: &Place, origin: SocketAddr) -> String {
     )
 }
 
-fn configuration(place: &Place, listen: SocketAddr, admin: SocketAddr) -> String {
-    let directory = place.directory().display();
+fn configuration(directory: &Path, listen: SocketAddr, admin: SocketAddr, setup: Setup<'_>) -> String {
+    let (directory, Setup { workers, more, .. }) = (directory.display(), setup);
     format!(
         "apiVersion: portcullis.dev/v1alpha1\nkind: Configuration\n\
-         listen: '{listen}'\nadminListen: '{admin}'\nworkers: 1\n\
-         tls:\n  certificate: '{directory}/server.crt'\n  key: '{directory}/server.key'\n"
+         listen: '{listen}'\nadminListen: '{admin}'\nworkers: {workers}\n\
+         tls:\n  certificate: '{directory}/server.crt'\n  key: '{directory}/server.key'\n{more}"
     )
 }
 
-fn is_ready(admin: SocketAddr) -> bool {
-    let Ok(mut stream) = TcpStream::connect(admin) else { return false };
+/// The whole answer, if there is one.
+fn ask_admin(admin: SocketAddr, path: &str) -> Option<String> {
+    let mut stream = TcpStream::connect(admin).ok()?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).ok()?;
     let mut answer = String::new();
-    let request = b"GET /readyz HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n";
-    stream.write_all(request).is_ok()
-        && stream.read_to_string(&mut answer).is_ok()
-        && answer.starts_with("HTTP/1.1 200")
+    stream.read_to_string(&mut answer).ok()?;
+    Some(answer)
 }

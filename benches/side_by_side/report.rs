@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::figures::{Measure, Row, Spread, Table};
+use crate::figures::{Measure, Spread, Table};
 use crate::scenario;
 
 /// A table in Markdown: what each proxy took, and what we took for each that it took.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::figures::Table;
 use crate::process::Place;
-use crate::requests;
+use crate::{cores, requests, revocation, tunnel};
 
 /// How long and how often.
 #[derive(Debug, Clone, Copy)]
@@ -28,12 +28,18 @@ impl Pace {
 /// One of the things that are measured.
 pub(crate) struct Scenario {
     pub(crate) name: String,
-    run: Box<dyn Fn(&str, &Place, Pace) -> Table>,
+    run: Box<Run>,
 }
+
+type Run = dyn Fn(&str, &Place, Pace) -> Table;
 
 /// All there are.
 pub(crate) fn all() -> Vec<Scenario> {
-    requests::all()
+    let mut all = requests::all();
+    all.extend(cores::all());
+    all.extend(tunnel::all());
+    all.extend(revocation::all());
+    all
 }
 
 /// Where a scenario of this name stands among all; last if there is none any more.
