@@ -19,10 +19,13 @@ mod cores;
 mod figures;
 #[path = "../fixtures.rs"]
 mod fixtures;
+mod handshake_client;
+mod handshakes;
 mod load;
 mod machine;
 mod origin;
 mod own_origin;
+mod part;
 mod peers;
 mod process;
 mod product;
@@ -38,12 +41,7 @@ use std::path::PathBuf;
 
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
-    if words.first().is_some_and(|word| word == relay::COMMAND) {
-        relay::run(&words[1..]);
-        return;
-    }
-    if words.first().is_some_and(|word| word == own_origin::COMMAND) {
-        own_origin::run(&words[1..]);
+    if part::run(&words) {
         return;
     }
     let is_trial = std::env::args().any(|word| word == "--trial");

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::figures::Table;
 use crate::process::Place;
-use crate::{cores, requests, revocation, tunnel};
+use crate::{cores, handshakes, requests, revocation, tunnel};
 
 /// How long and how often.
 #[derive(Debug, Clone, Copy)]
@@ -25,17 +25,19 @@ impl Pace {
     }
 }
 
+/// What a scenario does: it is given its name, for its table.
+type Run = dyn Fn(&str, &Place, Pace) -> Table;
+
 /// One of the things that are measured.
 pub(crate) struct Scenario {
     pub(crate) name: String,
     run: Box<Run>,
 }
 
-type Run = dyn Fn(&str, &Place, Pace) -> Table;
-
 /// All there are.
 pub(crate) fn all() -> Vec<Scenario> {
     let mut all = requests::all();
+    all.extend(handshakes::all());
     all.extend(cores::all());
     all.extend(tunnel::all());
     all.extend(revocation::all());
