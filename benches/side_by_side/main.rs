@@ -16,6 +16,7 @@
 mod certificates;
 mod client;
 mod cores;
+mod fan_out;
 mod figures;
 #[path = "../fixtures.rs"]
 mod fixtures;
@@ -23,6 +24,7 @@ mod handshake_client;
 mod handshakes;
 mod load;
 mod machine;
+mod memory;
 mod origin;
 mod own_origin;
 mod part;
@@ -36,6 +38,9 @@ mod revocation;
 mod scenario;
 mod steady;
 mod tunnel;
+mod watch_client;
+mod watch_origin;
+mod watches;
 
 use std::path::PathBuf;
 
@@ -53,6 +58,7 @@ fn main() {
         eprintln!("`--trial` runs all the same, for a moment each, and writes no results");
         std::process::exit(1);
     }
+    machine::allow_open_files();
     let (place, pace) = (process::Place::new(&programs()), scenario::Pace::new(is_trial));
     let scenarios: Vec<_> =
         scenario::all().into_iter().filter(|scenario| scenario.is_meant(&words)).collect();

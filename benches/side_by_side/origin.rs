@@ -21,6 +21,11 @@ pub(crate) struct Origin {
 }
 
 impl Origin {
+    /// One that `process` is.
+    pub(crate) fn new(http1: SocketAddr, http2: SocketAddr, process: Running) -> Self {
+        Self { http1, http2, _process: process }
+    }
+
     pub(crate) fn start(place: &Place) -> Self {
         let answers = place.directory().join("answers");
         for (path, size) in [(LIST, 1_200_000), (LONG_LIST, 20_000_000)] {
@@ -38,7 +43,7 @@ impl Origin {
         let configuration = place.configuration("origin.conf", "origin.conf", &values);
         let mut command = Command::new(place.program("nginx"));
         command.arg("-c").arg(configuration).arg("-p").arg(place.directory());
-        Self { http1, http2, _process: Running::start(place, OTHERS, &command, http1) }
+        Self::new(http1, http2, Running::start(place, OTHERS, &command, http1))
     }
 
     /// Another program, which speaks both protocols at one address.

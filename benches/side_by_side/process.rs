@@ -109,19 +109,7 @@ impl Running {
 
     /// User and system time of it and of all its children so far.
     pub(crate) fn cpu(&self) -> Duration {
-        let stats: HashMap<u32, (u32, u32)> =
-            read_dir("/proc").unwrap().flatten().filter_map(|entry| stat(&entry.path())).collect();
-        let is_of_it = |mut process: u32| loop {
-            if process == self.0.id() {
-                break true;
-            }
-            match stats.get(&process) {
-                Some((parent, _)) if *parent > 1 => process = *parent,
-                _ => break false,
-            }
-        };
-        let ticks: u32 =
-            stats.iter().filter(|(process, _)| is_of_it(**process)).map(|(_, (_, ticks))| ticks).sum();
+        let ticks: u32 = tree(self.id()).iter().map(|(_, ticks)| ticks).sum();
         Duration::from_secs(1) * ticks / TICKS_PER_SECOND
     }
 }
@@ -151,6 +139,23 @@ pub(crate) fn move_to_others() {
 /// An address that nobody listens at.
 pub(crate) fn free_address() -> SocketAddr {
     TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap()
+}
+
+/// A process and all below it, each with its ticks in user and system so far.
+pub(crate) fn tree(root: u32) -> Vec<(u32, u32)> {
+    let stats: HashMap<u32, (u32, u32)> =
+        read_dir("/proc").unwrap().flatten().filter_map(|entry| stat(&entry.path())).collect();
+    let is_of_it = |mut process: u32| loop {
+        if process == root {
+            break true;
+        }
+        match stats.get(&process) {
+            Some((parent, _)) if *parent > 1 => process = *parent,
+            _ => break false,
+        }
+    };
+    let of_it = stats.iter().filter(|(process, _)| is_of_it(**process));
+    of_it.map(|(process, (_, ticks))| (*process, *ticks)).collect()
 }
 
 /// Process, its parent, and its ticks in user and system.

@@ -29,7 +29,8 @@ pub(crate) fn run(arguments: &[String]) {
     runtime.block_on(relay(listen.parse().unwrap(), origin.parse().unwrap(), protocol, directory));
 }
 
-async fn relay(listen: SocketAddr, origin: SocketAddr, protocol: &str, directory: &str) {
+/// Takes TLS of a server that speaks `protocols`, with the certificate in `directory`.
+pub(crate) fn acceptor(directory: &str, protocols: &[&str]) -> TlsAcceptor {
     let chain = CertificateDer::pem_file_iter(format!("{directory}/server.crt")).unwrap();
     let key = PrivateKeyDer::from_pem_file(format!("{directory}/server.key")).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -39,10 +40,14 @@ async fn relay(listen: SocketAddr, origin: SocketAddr, protocol: &str, directory
         .with_no_client_auth()
         .with_single_cert(chain.map(Result::unwrap).collect(), key)
         .unwrap();
-    server.alpn_protocols = vec![protocol.as_bytes().to_vec()];
+    server.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+    TlsAcceptor::from(Arc::new(server))
+}
+
+async fn relay(listen: SocketAddr, origin: SocketAddr, protocol: &str, directory: &str) {
     let ca = std::fs::read(format!("{directory}/ca.crt")).unwrap();
-    let (acceptor, connector) =
-        (TlsAcceptor::from(Arc::new(server)), TlsConnector::from(certificates::client(&ca, &[protocol])));
+    let acceptor = acceptor(directory, &[protocol]);
+    let connector = TlsConnector::from(certificates::client(&ca, &[protocol]));
     let listener = TcpListener::bind(listen).await.unwrap();
     loop {
         let (client, _) = listener.accept().await.unwrap();

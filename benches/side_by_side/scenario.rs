@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::figures::Table;
 use crate::process::Place;
-use crate::{cores, handshakes, requests, revocation, tunnel};
+use crate::{cores, fan_out, handshakes, requests, revocation, tunnel, watches};
 
 /// How long and how often.
 #[derive(Debug, Clone, Copy)]
@@ -38,6 +38,8 @@ pub(crate) struct Scenario {
 pub(crate) fn all() -> Vec<Scenario> {
     let mut all = requests::all();
     all.extend(handshakes::all());
+    all.extend(watches::all());
+    all.extend(fan_out::all());
     all.extend(cores::all());
     all.extend(tunnel::all());
     all.extend(revocation::all());
