@@ -20,6 +20,14 @@ pub(crate) fn random_characters<const N: usize>() -> Result<[u8; N], getrandom::
 /// Kubernetes' alphabet for generated names: no vowels, so no words; no 0, 1 and 3, which are misread.
 pub(crate) const ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
 
+/// Whether `byte` is of [`ALPHABET`]: in ranges, as a search through it for each byte of a key is most of its parsing.
+pub(crate) fn is_in_alphabet(byte: u8) -> bool {
+    matches!(
+        byte,
+        b'b'..=b'd' | b'f'..=b'h' | b'j'..=b'n' | b'p'..=b't' | b'v'..=b'x' | b'z' | b'2' | b'4'..=b'9'
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -29,5 +37,12 @@ mod tests {
         let text = random_characters::<4096>().unwrap();
         assert!(ALPHABET.iter().all(|letter| text.contains(letter)));
         assert!(text.iter().all(|letter| ALPHABET.contains(letter)));
+    }
+
+    #[test]
+    fn the_ranges_are_the_alphabet() {
+        for byte in 0..=u8::MAX {
+            assert_eq!(is_in_alphabet(byte), ALPHABET.contains(&byte), "{byte}");
+        }
     }
 }

@@ -40,14 +40,15 @@ pub(super) struct Entry {
     pub(super) upgraded: bool,
 }
 
-/// The object or collection a request is about.
+/// The object or collection a request is about. One piece of memory for all its texts: what a request gets here the
+/// writer of the log gives back, and each piece that goes from thread to thread costs both.
 pub(super) struct Object {
-    pub(super) api_group: Box<str>,
-    pub(super) resource: Box<str>,
-    pub(super) subresource: Box<str>,
-    pub(super) namespace: Box<str>,
-    pub(super) name: Box<str>,
+    text: Box<str>,
+    /// Where each part of the text ends.
+    ends: [usize; PARTS],
 }
+
+const PARTS: usize = 5;
 
 impl Entry {
     pub(super) fn new(client: SocketAddr, method: &Method, uri: &Uri, protocol: Version) -> Self {
@@ -75,23 +76,38 @@ impl Entry {
 
 impl Object {
     pub(super) fn of(info: &RequestInfo<'_>) -> Self {
-        Self {
-            api_group: bounded(&info.api_group),
-            resource: bounded(&info.resource),
-            subresource: bounded(&info.subresource),
-            namespace: bounded(&info.namespace),
-            name: bounded(&info.name),
-        }
+        let parts = [&info.api_group, &info.resource, &info.subresource, &info.namespace, &info.name];
+        let parts = parts.map(|part| start(part));
+        let mut text = String::with_capacity(parts.iter().map(|part| part.len()).sum());
+        let ends = parts.map(|part| {
+            text.push_str(part);
+            text.len()
+        });
+        Self { text: text.into(), ends }
+    }
+
+    /// Group, resource, subresource, namespace and name, each with what it is called; those that there are not are empty.
+    pub(super) fn parts(&self) -> [(&'static str, &str); PARTS] {
+        let mut begin = 0;
+        let names = ["api_group", "resource", "subresource", "namespace", "name"];
+        let mut ends = self.ends.iter();
+        names.map(|name| {
+            let end = ends.next().copied().unwrap_or(begin);
+            let part = self.text.get(begin..end).unwrap_or_default();
+            begin = end;
+            (name, part)
+        })
     }
 }
 
 /// A copy of the first part of `text`. Not a clone of what the request holds: that would keep the whole header, the
 /// credential in it included, in memory for as long as the request lasts.
 pub(super) fn bounded(text: &str) -> Box<str> {
-    match text.get(..text.floor_char_boundary(MAX_TEXT)) {
-        Some(start) => start.into(),
-        None => text.into(),
-    }
+    start(text).into()
+}
+
+fn start(text: &str) -> &str {
+    text.get(..text.floor_char_boundary(MAX_TEXT)).unwrap_or(text)
 }
 
 #[cfg(test)]
@@ -107,5 +123,13 @@ mod tests {
         let method = Method::from_bytes(&[b'M'; 100]).unwrap();
         let entry = Entry::new("192.0.2.7:1".parse().unwrap(), &method, &uri, Version::HTTP_11);
         assert_eq!((entry.method, entry.path.len()), (None, MAX_TEXT));
+    }
+
+    #[test]
+    fn the_parts_of_an_object_stay_apart() {
+        let path = format!("/apis/apps/v1/namespaces/{}/deployments/web", "n".repeat(MAX_TEXT + 9));
+        let object = Object::of(&RequestInfo::of(&Method::GET, &path, None));
+        let parts = object.parts().map(|(_, part)| part);
+        assert_eq!(parts, ["apps", "deployments", "", &"n".repeat(MAX_TEXT), "web"]);
     }
 }

@@ -1,28 +1,31 @@
 //! How a line of the access log is written: as one JSON object, or as `key=value` pairs for people.
 
+use std::fmt::Display;
 use std::io::Write;
 
 use http::Version;
+use jiff::fmt::temporal::DateTimePrinter;
 
 use super::entry::Entry;
+use crate::clock::UnixMillis;
 use crate::config::LogFormat;
 
 /// Appends the line of `entry` to `out`. Fields without a value are left out.
 pub(super) fn append(out: &mut Vec<u8>, format: LogFormat, entry: &Entry) {
     let mut line = Line { out, format, is_first: true };
     line.begin();
-    line.raw("time", Quoting::Quoted, timestamp(entry.time.0));
-    line.raw("client", Quoting::Quoted, entry.client);
+    line.time("time", entry.time);
+    line.in_quotes("client", |out| {
+        let _ = write!(out, "{}", entry.client);
+    });
     line.text("method", entry.method.as_ref().map_or("", |method| method.as_str()));
     line.text("verb", entry.verb.map_or("", |verb| verb.as_str()));
     line.text("cluster", entry.cluster.as_deref().unwrap_or_default());
     match &entry.object {
         Some(object) => {
-            line.text("api_group", &object.api_group);
-            line.text("resource", &object.resource);
-            line.text("subresource", &object.subresource);
-            line.text("namespace", &object.namespace);
-            line.text("name", &object.name);
+            for (key, part) in object.parts() {
+                line.text(key, part);
+            }
         }
         None => line.text("path", &entry.path),
     }
@@ -31,25 +34,17 @@ pub(super) fn append(out: &mut Vec<u8>, format: LogFormat, entry: &Entry) {
     line.text("impersonated_user", entry.impersonated_user.as_ref().map_or("", |user| user.as_str()));
     line.text("token", entry.token.as_ref().map_or("", |token| token.as_str()));
     if let Some(code) = entry.code {
-        line.raw("code", Quoting::Bare, code.as_u16());
+        line.bare("code", code.as_u16());
     }
     line.text("reason", entry.reason);
-    line.raw("bytes_received", Quoting::Bare, entry.bytes_received);
-    line.raw("bytes_sent", Quoting::Bare, entry.bytes_sent);
-    let micros = entry.duration.as_micros();
-    line.raw("duration_ms", Quoting::Bare, format_args!("{}.{:03}", micros / 1000, micros % 1000));
+    line.bare("bytes_received", entry.bytes_received);
+    line.bare("bytes_sent", entry.bytes_sent);
+    let micros = u64::try_from(entry.duration.as_micros()).unwrap_or(u64::MAX);
+    line.bare("duration_ms", format_args!("{}.{:03}", micros / 1000, micros % 1000));
     if entry.upgraded {
-        line.raw("upgraded", Quoting::Bare, true);
+        line.bare("upgraded", true);
     }
     line.end();
-}
-
-/// RFC 3339 with milliseconds, UTC.
-fn timestamp(millis: u64) -> impl std::fmt::Display {
-    let timestamp =
-        i64::try_from(millis).ok().and_then(|millis| jiff::Timestamp::from_millisecond(millis).ok());
-    let precise = jiff::fmt::temporal::DateTimePrinter::new().precision(Some(3));
-    precise.timestamp_to_string(&timestamp.unwrap_or(jiff::Timestamp::MAX))
 }
 
 fn protocol(version: Version) -> &'static str {
@@ -65,12 +60,6 @@ struct Line<'o> {
     out: &'o mut Vec<u8>,
     format: LogFormat,
     is_first: bool,
-}
-
-/// Whether JSON puts a value in quotes.
-enum Quoting {
-    Quoted,
-    Bare,
 }
 
 impl Line<'_> {
@@ -89,22 +78,39 @@ impl Line<'_> {
 
     fn key(&mut self, key: &str) {
         let (separator, quote, colon) = match self.format {
-            LogFormat::Json => (b',', "\"", ':'),
-            LogFormat::Text => (b' ', "", '='),
+            LogFormat::Json => (",", "\"", ":"),
+            LogFormat::Text => (" ", "", "="),
         };
-        if !std::mem::take(&mut self.is_first) {
-            self.out.push(separator);
+        let separator = if std::mem::take(&mut self.is_first) { "" } else { separator };
+        for part in [separator, quote, key, quote, colon] {
+            self.out.extend_from_slice(part.as_bytes());
         }
-        self.print(format_args!("{quote}{key}{quote}{colon}"));
     }
 
-    /// A value of ours that needs no escaping.
-    fn raw(&mut self, key: &str, quoting: Quoting, value: impl std::fmt::Display) {
+    /// In RFC 3339 with milliseconds, UTC.
+    fn time(&mut self, key: &str, time: UnixMillis) {
+        let timestamp =
+            i64::try_from(time.0).ok().and_then(|millis| jiff::Timestamp::from_millisecond(millis).ok());
+        self.in_quotes(key, |out| {
+            let printer = const { DateTimePrinter::new().precision(Some(3)) };
+            // Writing into a `Vec` does not fail.
+            let _ = printer.print_timestamp(&timestamp.unwrap_or(jiff::Timestamp::MAX), out);
+        });
+    }
+
+    /// A value of ours that JSON puts in quotes and that needs no escaping.
+    fn in_quotes(&mut self, key: &str, value: impl FnOnce(&mut Vec<u8>)) {
         self.key(key);
-        match (self.format, quoting) {
-            (LogFormat::Json, Quoting::Quoted) => self.print(format_args!("\"{value}\"")),
-            (LogFormat::Json, Quoting::Bare) | (LogFormat::Text, _) => self.print(format_args!("{value}")),
-        }
+        let quote = if self.format == LogFormat::Json { "\"" } else { "" };
+        self.out.extend_from_slice(quote.as_bytes());
+        value(self.out);
+        self.out.extend_from_slice(quote.as_bytes());
+    }
+
+    /// A value of ours that is a number or a word, and needs neither quotes nor escaping.
+    fn bare(&mut self, key: &str, value: impl Display) {
+        self.key(key);
+        self.print(format_args!("{value}"));
     }
 
     /// A value that may come from a client.
@@ -125,16 +131,23 @@ impl Line<'_> {
     /// the terminal on which the log is read, and two others end a line for some readers.
     fn quoted(&mut self, value: &str) {
         self.out.push(b'"');
-        for character in value.chars() {
-            match character {
-                '"' | '\\' => self.print(format_args!("\\{character}")),
-                '\n' => self.out.extend_from_slice(b"\\n"),
-                '\u{2028}' | '\u{2029}' => self.print(format_args!("\\u{:04x}", u32::from(character))),
-                _ if character.is_control() => self.print(format_args!("\\u{:04x}", u32::from(character))),
-                _ => self.out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes()),
-            }
+        // Hardly any text has something to escape.
+        if value.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\') {
+            self.out.extend_from_slice(value.as_bytes());
+        } else {
+            value.chars().for_each(|character| self.escaped(character));
         }
         self.out.push(b'"');
+    }
+
+    fn escaped(&mut self, character: char) {
+        match character {
+            '"' | '\\' => self.print(format_args!("\\{character}")),
+            '\n' => self.out.extend_from_slice(b"\\n"),
+            '\u{2028}' | '\u{2029}' => self.print(format_args!("\\u{:04x}", u32::from(character))),
+            _ if character.is_control() => self.print(format_args!("\\u{:04x}", u32::from(character))),
+            _ => self.out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes()),
+        }
     }
 
     fn print(&mut self, arguments: std::fmt::Arguments<'_>) {

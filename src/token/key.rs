@@ -1,6 +1,6 @@
 //! Token keys: the secret half of a bearer.
 
-use crate::random::{ALPHABET, random_characters};
+use crate::random::{is_in_alphabet, random_characters};
 use crate::secret::Secret;
 
 /// Characters in a key. 54 of an alphabet of 27 are about 256 bits (Rancher's keys are the same).
@@ -35,7 +35,7 @@ impl TryFrom<&str> for TokenKey {
     type Error = KeyError;
 
     fn try_from(text: &str) -> Result<Self, KeyError> {
-        let well_formed = text.len() == KEY_CHARACTERS && text.bytes().all(|byte| ALPHABET.contains(&byte));
+        let well_formed = text.len() == KEY_CHARACTERS && text.bytes().all(is_in_alphabet);
         if well_formed { Ok(Self(Secret::new(text))) } else { Err(KeyError) }
     }
 }

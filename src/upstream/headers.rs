@@ -1,12 +1,11 @@
 //! What of a client's headers may go upstream. Everything is copied into a new map; what names an identity, proves
 //! one, or is about the connection stays behind.
 
+use http::Version;
 use http::header::{
-    ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, HOST, HeaderMap,
-    HeaderName, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL, TE, TRAILER,
-    TRANSFER_ENCODING, UPGRADE,
+    ACCEPT_ENCODING, CONNECTION, EXPECT, HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_PROTOCOL,
+    SET_COOKIE, UPGRADE,
 };
-use http::{Version, header};
 
 use super::impersonation::AskedImpersonation;
 use super::request::IMPERSONATE_PREFIX;
@@ -81,7 +80,7 @@ pub fn sanitize(
 pub fn sanitize_response(headers: &mut HeaderMap) {
     let nominated = Nominated::of(headers);
     let drop =
-        |name: &HeaderName| is_hop_by_hop(name) || *name == header::SET_COOKIE || nominated.contains(name);
+        |name: &HeaderName| is_hop_by_hop(name.as_str()) || *name == SET_COOKIE || nominated.contains(name);
     let names: Vec<HeaderName> = headers.keys().filter(|name| drop(name)).cloned().collect();
     for name in names {
         headers.remove(name);
@@ -116,36 +115,47 @@ impl SanitizedHeaders {
 /// Whether the header must not be copied, or must not be there at all.
 fn is_protected(name: &HeaderName) -> Result<bool, HeaderError> {
     let text = name.as_str();
-    if text.contains('_') && is_protected_text(&text.replace('_', "-")) {
-        return Err(HeaderError::Underscore(text.to_owned()));
+    if text.contains('_') {
+        let hyphenated = text.replace('_', "-");
+        if hyphenated.starts_with(IMPERSONATE_PREFIX) || is_protected_text(&hyphenated) {
+            return Err(HeaderError::Underscore(text.to_owned()));
+        }
     }
-    Ok(is_identity(text) || is_credential(name) || is_hop_by_hop(name) || is_ours(name))
+    Ok(is_protected_text(text))
 }
 
-fn is_protected_text(hyphenated: &str) -> bool {
-    hyphenated.starts_with(IMPERSONATE_PREFIX)
-        || HeaderName::from_bytes(hyphenated.as_bytes()).is_ok_and(|name| {
-            is_identity(hyphenated) || is_credential(&name) || is_hop_by_hop(&name) || is_ours(&name)
-        })
+/// Names are in small letters here, as the library keeps them.
+fn is_protected_text(name: &str) -> bool {
+    is_identity(name) || is_credential(name) || is_hop_by_hop(name) || is_ours(name)
 }
 
 fn is_identity(name: &str) -> bool {
     name.starts_with(REMOTE_PREFIX) || name.starts_with(FORWARDED_PREFIX) || name == "x-real-ip"
 }
 
-fn is_credential(name: &HeaderName) -> bool {
-    [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION].contains(name)
+fn is_credential(name: &str) -> bool {
+    matches!(name, "authorization" | "cookie" | "proxy-authorization")
 }
 
 /// RFC 9110, 7.6.1, and what is about one connection by custom.
-fn is_hop_by_hop(name: &HeaderName) -> bool {
-    [CONNECTION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, PROXY_AUTHENTICATE].contains(name)
-        || ["keep-alive", "proxy-connection", "http2-settings"].contains(&name.as_str())
+fn is_hop_by_hop(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+            | "proxy-authenticate"
+            | "keep-alive"
+            | "proxy-connection"
+            | "http2-settings"
+    )
 }
 
 /// What we write ourselves: target, framing, and the answer to `Expect`.
-fn is_ours(name: &HeaderName) -> bool {
-    [HOST, CONTENT_LENGTH, EXPECT, FORWARDED].contains(name)
+fn is_ours(name: &str) -> bool {
+    matches!(name, "host" | "content-length" | "expect" | "forwarded")
 }
 
 /// The names that `Connection` nominates for removal.
