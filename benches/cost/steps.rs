@@ -137,12 +137,12 @@ impl House {
         }
     }
 
-    fn impersonate(&self, authenticated: &Authenticated) -> UpstreamRequest {
+    fn impersonate(&self, authenticated: &Authenticated) -> Box<UpstreamRequest> {
         let (headers, _) = sanitize(&fixtures::headers(&self.bearer), Version::HTTP_2).unwrap();
         UpstreamRequest::impersonating(
             authz::permit(authenticated),
             Some(HeaderValue::from_static("Bearer of-the-gate")),
-            CLIENT.ip(),
+            HeaderValue::from_static("127.0.0.1"),
             Method::GET,
             PathAndQuery::from_static("/api/v1/namespaces/default/pods/web-5f779fb4f9-zl5tw?timeout=30s"),
             headers,

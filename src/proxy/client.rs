@@ -15,6 +15,8 @@ use crate::telemetry::ConnectionGauge;
 pub struct Client {
     /// The other end.
     pub address: SocketAddr,
+    /// Its address as the value of a header line.
+    pub forwarded_for: HeaderValue,
     /// What the reader of the connection found.
     pub messages: Arc<MessageCheck>,
     /// Notified when the connection is to end after the requests it has.
@@ -34,9 +36,18 @@ impl Client {
         permit: OwnedSemaphorePermit,
         gauge: ConnectionGauge,
     ) -> Self {
-        let warned = AtomicBool::new(false);
-        let (go_away, hang_up) = (Notify::new(), Notify::new());
-        Self { address, messages, go_away, hang_up, warned, _permit: permit, _gauge: gauge }
+        // No address has a character that a header can't.
+        let forwarded_for = HeaderValue::from_str(&address.ip().to_canonical().to_string());
+        Self {
+            address,
+            forwarded_for: forwarded_for.unwrap_or(HeaderValue::from_static("unknown")),
+            messages,
+            go_away: Notify::new(),
+            hang_up: Notify::new(),
+            warned: AtomicBool::new(false),
+            _permit: permit,
+            _gauge: gauge,
+        }
     }
 
     /// Where a request with these headers comes from.

@@ -18,7 +18,7 @@ use crate::upstream::{Class, Upgrade, UpstreamRequest};
 pub(super) async fn exchange(
     enrolment: Enrolment,
     route: &Route<'_>,
-    request: UpstreamRequest,
+    request: Box<UpstreamRequest>,
     info: &RequestInfo<'_>,
 ) -> Result<Forwarded, ProxyError> {
     let is_long = info.is_long_running();
@@ -43,7 +43,7 @@ pub(super) async fn open_tunnel(
     limits: &Limits,
     enrolment: Enrolment,
     route: &Route<'_>,
-    request: UpstreamRequest,
+    request: Box<UpstreamRequest>,
     upgrade: Upgrade,
     client: OnUpgrade,
     info: &RequestInfo<'_>,

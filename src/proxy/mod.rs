@@ -136,7 +136,7 @@ async fn forward(
     let request = UpstreamRequest::impersonating(
         permit,
         route.upstream.cluster().authorization(),
-        client.address.ip().to_canonical(),
+        client.forwarded_for.clone(),
         parts.method.clone(),
         route.target(&parts.uri).ok_or(ProxyError::Ambiguous("no path"))?,
         headers,

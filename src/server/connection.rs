@@ -66,10 +66,11 @@ pub(super) async fn serve(
         }
     };
     // By what the client asked for, never by a look at its first bytes: a client that sends nothing would be waited for.
+    // Each boxed, so that a connection has room for its own protocol and is not moved with it.
     if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
-        serve_http2(context, stream, address, permit).await;
+        Box::pin(serve_http2(context, stream, address, permit)).await;
     } else {
-        serve_http1(context, stream, address, permit).await;
+        Box::pin(serve_http1(context, stream, address, permit)).await;
     }
 }
 
@@ -94,14 +95,15 @@ async fn serve_http1(
     let (activity, leaving) = (Activity::new(), AtomicBool::new(false));
     let service = service_fn(|request: Request<Incoming>| {
         let busy = activity.begin();
-        let answered = answer(&context, &client, request);
-        async {
-            let mut answer = answered.await?;
+        let answered = dispatch(&context.dispatch, &client, request);
+        // Boxed, as the library keeps room for one of these for as long as the connection lasts.
+        Box::pin(async {
+            let mut answer = answered.await;
             if leaving.load(Ordering::Relaxed) && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
                 answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
             Ok::<_, Infallible>(answer.map(|body| busy.until_passed(body)))
-        }
+        })
     });
     let mut connection = pin!(builder.serve_connection(TokioIo::new(io), service).with_upgrades());
     let mut draining = context.draining.clone();
@@ -144,13 +146,15 @@ async fn serve_http2(
         .keep_alive_timeout(PING_TIMEOUT);
     let activity = Activity::new();
     let service = service_fn({
-        let (context, client, activity) = (context.clone(), Arc::clone(&client), Arc::clone(&activity));
+        let (served, client, activity) =
+            (Arc::clone(&context.dispatch), Arc::clone(&client), Arc::clone(&activity));
         move |request: Request<Incoming>| {
-            let (context, client, busy) = (context.clone(), Arc::clone(&client), activity.begin());
-            async move {
-                let answer = answer(&context, &client, request).await?;
+            let (served, client, busy) = (Arc::clone(&served), Arc::clone(&client), activity.begin());
+            // Boxed, as the library moves what it is given several times before it runs.
+            Box::pin(async move {
+                let answer = dispatch(&served, &client, request).await;
                 Ok::<_, Infallible>(answer.map(|body| busy.until_passed(body)))
-            }
+            })
         }
     });
     let mut connection = pin!(builder.serve_connection(TokioIo::new(io), service));
@@ -171,14 +175,6 @@ async fn serve_http2(
         // Who does not take his leave is not waited for.
         () = activity.quiet_for(farewell) => {}
     }
-}
-
-async fn answer(
-    context: &Context,
-    client: &Arc<Client>,
-    request: Request<Incoming>,
-) -> Result<http::Response<crate::proxy::GateBody>, Infallible> {
-    Ok(dispatch(&context.dispatch, client, request).await)
 }
 
 fn client(

@@ -12,6 +12,8 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
+use super::TransportError;
+use super::stream::Received;
 use super::targets::Lease;
 
 /// A client's body on its way upstream: its data, without trailers. The Kubernetes API has no use for request
@@ -26,8 +28,14 @@ pub struct RequestBody {
 
 /// A cluster's answer on its way back. Holds its place on the upstream connection until it ends or is dropped.
 pub struct ResponseBody {
-    incoming: Incoming,
+    received: Either,
     lease: Option<Lease>,
+}
+
+/// A body by the protocol that it comes in.
+pub(super) enum Either {
+    Http1(Incoming),
+    Http2(Received),
 }
 
 impl RequestBody {
@@ -105,9 +113,9 @@ impl Body for RequestBody {
 }
 
 impl ResponseBody {
-    pub(super) fn new(incoming: Incoming, lease: Lease) -> Self {
-        let mut body = Self { incoming, lease: Some(lease) };
-        if body.incoming.is_end_stream() {
+    pub(super) fn new(received: Either, lease: Lease) -> Self {
+        let mut body = Self { received, lease: Some(lease) };
+        if body.is_end_stream() {
             body.finish();
         }
         body
@@ -123,24 +131,40 @@ impl ResponseBody {
 
 impl Body for ResponseBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = TransportError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let frame = ready!(Pin::new(&mut self.incoming).poll_frame(cx));
-        if frame.is_none() || (matches!(frame, Some(Ok(_))) && self.incoming.is_end_stream()) {
+    ) -> Poll<Option<Result<Frame<Bytes>, TransportError>>> {
+        let frame = match &mut self.received {
+            Either::Http1(body) => {
+                ready!(Pin::new(body).poll_frame(cx)).map(|frame| frame.map_err(Into::into))
+            }
+            Either::Http2(body) => {
+                ready!(Pin::new(body).poll_frame(cx)).map(|frame| frame.map_err(Into::into))
+            }
+        };
+        if let (Some(Ok(_)), Some(lease)) = (&frame, &self.lease) {
+            lease.note_heard();
+        }
+        if frame.is_none() || (matches!(frame, Some(Ok(_))) && self.is_end_stream()) {
             self.finish();
         }
         Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
+        match &self.received {
+            Either::Http1(body) => body.is_end_stream(),
+            Either::Http2(body) => body.is_end_stream(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+        match &self.received {
+            Either::Http1(body) => body.size_hint(),
+            Either::Http2(body) => body.size_hint(),
+        }
     }
 }

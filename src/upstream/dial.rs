@@ -4,7 +4,6 @@ use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
@@ -15,7 +14,7 @@ use super::UpstreamError;
 use crate::cluster::Endpoint;
 use crate::config::LiveConfig;
 
-pub(super) type Io = TokioIo<TlsStream<TcpStream>>;
+pub(super) type Tls = TlsStream<TcpStream>;
 
 /// When a silent peer is given up, as far as the network can tell: a tunnel has no ping of its own.
 const KEEPALIVE: Duration = Duration::from_secs(10);
@@ -33,8 +32,8 @@ pub(super) enum Offer {
 
 /// What the other side chose.
 pub(super) enum Dialled {
-    Http2(Io),
-    Http1(Io),
+    Http2(Tls),
+    Http1(Tls),
 }
 
 /// Dials one endpoint.
@@ -84,7 +83,7 @@ impl Dialer {
         tune(&tcp).map_err(UpstreamError::Connect)?;
         let tls = connector.connect(endpoint.server_name.clone(), tcp).await.map_err(UpstreamError::Tls)?;
         let http2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
-        Ok(if http2 { Dialled::Http2(TokioIo::new(tls)) } else { Dialled::Http1(TokioIo::new(tls)) })
+        Ok(if http2 { Dialled::Http2(tls) } else { Dialled::Http1(tls) })
     }
 }
 

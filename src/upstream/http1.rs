@@ -3,10 +3,11 @@
 use std::sync::{Arc, Mutex};
 
 use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
 
-use super::UpstreamError;
 use super::body::RequestBody;
-use super::dial::{Io, lock};
+use super::dial::{Tls, lock};
+use super::{TransportError, UpstreamError};
 use crate::telemetry::{Telemetry, UpstreamPool};
 
 /// Idle connections kept by one worker.
@@ -47,12 +48,12 @@ impl Http1Pool {
     /// Puts a new connection into service.
     pub(super) async fn open(
         self: &Arc<Self>,
-        io: Io,
+        io: Tls,
         pool: UpstreamPool,
     ) -> Result<Http1Lease, UpstreamError> {
         let mut builder = http1::Builder::new();
         builder.max_headers(self.max_headers).max_header_size(self.max_header_bytes);
-        let (sender, driver) = builder.handshake(io).await.map_err(UpstreamError::Http)?;
+        let (sender, driver) = builder.handshake(TokioIo::new(io)).await.map_err(TransportError::from)?;
         let gauge = self.telemetry.metrics.open_upstream_connection(pool);
         tokio::spawn(async move {
             let _gauge = gauge;

@@ -9,18 +9,18 @@ mod http2;
 mod impersonation;
 mod pool;
 mod request;
+mod stream;
 mod targets;
 mod upgrade;
 
-use std::error::Error as _;
 use std::io;
 use std::sync::Arc;
 
 use http::uri::PathAndQuery;
 use http::{Request, Response, StatusCode};
-use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 
+use body::Either;
 pub use body::{RequestBody, ResponseBody};
 pub use headers::{HeaderError, SanitizedHeaders, sanitize, sanitize_response};
 pub use impersonation::{AskedError, AskedImpersonation};
@@ -82,16 +82,30 @@ pub enum UpstreamError {
     ProtocolNotOffered,
     /// The cluster has certainly not done what was asked: it was not sent, or refused as a whole.
     #[error("the cluster did not take the request")]
-    Unprocessed(#[source] hyper::Error),
+    Unprocessed(#[source] TransportError),
     /// The request has a credential of its own, and by our client certificate the cluster would take it for ours.
     #[error("our client certificate would speak for a request with its own credential")]
     Certificate,
     /// The connection failed, or what came on it was not HTTP.
     #[error("the exchange with the cluster failed")]
-    Http(#[source] hyper::Error),
+    Http(#[from] TransportError),
     /// The same while something was only read: whoever asks again does nothing twice.
     #[error("reading from the cluster failed")]
-    Read(#[source] hyper::Error),
+    Read(#[source] TransportError),
+}
+
+/// What went wrong on a connection, as its protocol has it.
+#[derive(Debug, thiserror::Error)]
+pub enum TransportError {
+    /// HTTP/1.1.
+    #[error(transparent)]
+    Http1(#[from] hyper::Error),
+    /// HTTP/2.
+    #[error(transparent)]
+    Http2(#[from] h2::Error),
+    /// Nothing was received for too long, not even an answer to a ping.
+    #[error("the peer is silent")]
+    Silent,
 }
 
 impl Upstream {
@@ -110,7 +124,7 @@ impl Upstream {
     /// fresh one. No other is, unless nothing of it was sent at all.
     pub async fn send(
         &self,
-        request: UpstreamRequest,
+        request: Box<UpstreamRequest>,
         class: Class,
         answerer: Answerer,
     ) -> Result<Response<ResponseBody>, UpstreamError> {
@@ -118,7 +132,7 @@ impl Upstream {
         let spare = request.copy();
         // With another credential in its place it would be a request of our own, without an identity.
         let is_about_us = answerer == Answerer::Apiserver && request.shows_our_credential();
-        let (response, generation) = self.deliver(request, spare.as_ref(), class).await?;
+        let (response, generation) = self.deliver(request, spare.as_deref(), class).await?;
         if response.status() != StatusCode::UNAUTHORIZED || !is_about_us {
             return Ok(response);
         }
@@ -130,12 +144,12 @@ impl Upstream {
         drop(response);
         let again = spare.with_credential(fresh);
         let spare = again.copy();
-        let (response, _) = self.deliver(again, spare.as_ref(), class).await?;
+        let (response, _) = self.deliver(again, spare.as_deref(), class).await?;
         Ok(response)
     }
 
     /// The request with a credential that is not known to be refused, as far as there is one.
-    async fn undoubted(&self, request: UpstreamRequest) -> UpstreamRequest {
+    async fn undoubted(&self, request: Box<UpstreamRequest>) -> Box<UpstreamRequest> {
         if !request.shows_our_credential() || !self.cluster().is_in_doubt() {
             return request;
         }
@@ -147,7 +161,7 @@ impl Upstream {
     /// The answer, and the generation of the way that it came.
     async fn deliver(
         &self,
-        mut request: UpstreamRequest,
+        mut request: Box<UpstreamRequest>,
         spare: Option<&UpstreamRequest>,
         class: Class,
     ) -> Result<(Response<ResponseBody>, u64), UpstreamError> {
@@ -207,39 +221,40 @@ impl Upstream {
 async fn exchange(
     target: &Target,
     mut lease: Lease,
-    request: UpstreamRequest,
+    request: Box<UpstreamRequest>,
 ) -> Result<Response<ResponseBody>, Failed> {
-    let (path, is_read) = (request.target().clone(), request.is_read());
-    let sent = match &mut lease.connection {
-        Connection::Http2(lease) => {
-            lease.sender().try_send_request(request.into_http2(&target.endpoint)).await
+    let is_read = request.is_read();
+    let answer = match &mut lease.connection {
+        Connection::Http2(http2) => {
+            let answer = match http2.send(request.into_http2(&target.endpoint)) {
+                Ok(answer) => answer.await,
+                Err(error) => Err(error),
+            };
+            let failed = |error| Failed::of_http2(error, is_read, target);
+            let answer = answer.map(|response| response.map(Either::Http2)).map_err(failed);
+            if answer.as_ref().is_err_and(|failed| failed.is_connection_over) {
+                http2.retire();
+            }
+            answer?
         }
-        Connection::Http1(lease) => {
-            let sender = lease.sender();
+        Connection::Http1(http1) => {
+            let sender = http1.sender();
             if let Err(error) = sender.ready().await {
                 return Err(Failed::unsent(request, error));
             }
-            sender.try_send_request(request.into_http1(&target.endpoint)).await
+            let path = request.target().clone();
+            let answer = sender.try_send_request(request.into_http1(&target.endpoint)).await;
+            let failed = |error| Failed::of_http1(error, path, is_read, target);
+            answer.map_err(failed)?.map(Either::Http1)
         }
     };
-    match sent {
-        Ok(response) => Ok(response.map(|incoming: Incoming| ResponseBody::new(incoming, lease))),
-        Err(error) => {
-            let failed = Failed::of(error, path, is_read, target);
-            if failed.is_connection_over
-                && let Connection::Http2(lease) = &lease.connection
-            {
-                lease.retire();
-            }
-            Err(failed)
-        }
-    }
+    Ok(answer.map(|received| ResponseBody::new(received, lease)))
 }
 
 /// An attempt that gave no answer.
 struct Failed {
     /// What never left us.
-    unsent: Option<UpstreamRequest>,
+    unsent: Option<Box<UpstreamRequest>>,
     /// The cluster says that it has done nothing.
     is_refused: bool,
     /// The cluster, or the connection itself, takes no more on it.
@@ -248,12 +263,12 @@ struct Failed {
 }
 
 impl Failed {
-    fn unsent(request: UpstreamRequest, error: hyper::Error) -> Self {
-        let error = UpstreamError::Unprocessed(error);
+    fn unsent(request: Box<UpstreamRequest>, error: hyper::Error) -> Self {
+        let error = UpstreamError::Unprocessed(error.into());
         Self { unsent: Some(request), is_refused: false, is_connection_over: true, error }
     }
 
-    fn of(
+    fn of_http1(
         mut failed: TrySendError<Request<RequestBody>>,
         path: PathAndQuery,
         is_read: bool,
@@ -264,19 +279,29 @@ impl Failed {
         if let Some(message) = message {
             return Self::unsent(UpstreamRequest::unsent(message, path), error);
         }
-        let refusal = refusal(&error);
-        let is_refused = refusal.is_some();
         // A body that the client did not finish is not the endpoint's fault.
-        if !is_refused && !error.is_user() {
+        if !error.is_user() {
             target.endpoint.health.exchange_failed();
         }
-        let wrap = match (is_refused, is_read) {
-            (true, _) => UpstreamError::Unprocessed,
-            (false, true) => UpstreamError::Read,
-            (false, false) => UpstreamError::Http,
-        };
-        let is_connection_over = refusal == Some(Refusal::Connection);
-        Self { unsent: None, is_refused, is_connection_over, error: wrap(error) }
+        Self::unanswered(error.into(), is_read)
+    }
+
+    fn of_http2(error: h2::Error, is_read: bool, target: &Target) -> Self {
+        if let Some(refusal) = refusal(&error) {
+            let error = UpstreamError::Unprocessed(error.into());
+            let is_connection_over = refusal == Refusal::Connection;
+            return Self { unsent: None, is_refused: true, is_connection_over, error };
+        }
+        // A stream that we have reset ourselves is one whose body the client did not finish: not the endpoint's fault.
+        if !error.is_reset() || error.is_remote() || error.is_library() {
+            target.endpoint.health.exchange_failed();
+        }
+        Self::unanswered(error.into(), is_read)
+    }
+
+    fn unanswered(error: TransportError, is_read: bool) -> Self {
+        let error = if is_read { UpstreamError::Read(error) } else { UpstreamError::Http(error) };
+        Self { unsent: None, is_refused: false, is_connection_over: false, error }
     }
 }
 
@@ -291,12 +316,10 @@ enum Refusal {
 
 /// Whether the peer says that it has not processed the stream: `REFUSED_STREAM`, or a GOAWAY without an error, which
 /// reaches only the streams above its last stream id (RFC 9113, 6.8 and 8.7).
-fn refusal(error: &hyper::Error) -> Option<Refusal> {
-    let cause = error.source().and_then(|source| source.downcast_ref::<h2::Error>());
-    let cause = cause.filter(|cause| cause.is_remote())?;
-    match cause.reason()? {
-        h2::Reason::REFUSED_STREAM if cause.is_reset() => Some(Refusal::Stream),
-        h2::Reason::NO_ERROR if cause.is_go_away() => Some(Refusal::Connection),
+fn refusal(error: &h2::Error) -> Option<Refusal> {
+    match error.reason().filter(|_| error.is_remote())? {
+        h2::Reason::REFUSED_STREAM if error.is_reset() => Some(Refusal::Stream),
+        h2::Reason::NO_ERROR if error.is_go_away() => Some(Refusal::Connection),
         _ => None,
     }
 }

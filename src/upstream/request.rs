@@ -1,7 +1,5 @@
 //! The request that goes upstream, and the only code that writes `Impersonate-*` headers.
 
-use std::net::IpAddr;
-
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, HOST, HeaderMap, HeaderName, HeaderValue, UPGRADE};
 use http::uri::{PathAndQuery, Scheme, Uri};
@@ -27,7 +25,7 @@ const TOKEN_NAME: HeaderName = HeaderName::from_static("impersonate-extra-portcu
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// A request on its way to a cluster. Only [`impersonating`](Self::impersonating) makes one, so none can be sent
-/// without a permit or with a client's headers as they came.
+/// without a permit or with a client's headers as they came. Always in a box: it is handed on a good many times.
 pub struct UpstreamRequest {
     method: Method,
     /// Without what precedes every path at an endpoint.
@@ -45,23 +43,23 @@ impl UpstreamRequest {
     pub fn impersonating(
         permit: Permit,
         credential: Option<HeaderValue>,
-        client: IpAddr,
+        client: HeaderValue,
         method: Method,
         target: PathAndQuery,
         mut headers: SanitizedHeaders,
         body: RequestBody,
-    ) -> Self {
+    ) -> Box<Self> {
         let map = headers.map_mut();
         let own = permit.bearer().cloned();
         let shows_our_credential = own.is_none();
         if shows_our_credential {
             write_identity(map, &permit);
         }
-        map.insert(FORWARDED_FOR, address(client));
+        map.insert(FORWARDED_FOR, client);
         if let Some(credential) = own.or(credential) {
             map.insert(AUTHORIZATION, credential);
         }
-        Self { method, target, headers: headers.into_map(), body, shows_our_credential }
+        Box::new(Self { method, target, headers: headers.into_map(), body, shows_our_credential })
     }
 
     /// Whether the cluster sees our credential, so that what it says about one is about ours.
@@ -80,15 +78,15 @@ impl UpstreamRequest {
     }
 
     /// A second copy, which a request with a body does not have: its body can be read only once.
-    pub(super) fn copy(&self) -> Option<Self> {
+    pub(super) fn copy(&self) -> Option<Box<Self>> {
         let body = self.body.copy_if_empty()?;
-        Some(Self {
+        Some(Box::new(Self {
             method: self.method.clone(),
             target: self.target.clone(),
             headers: self.headers.clone(),
             body,
             shows_our_credential: self.shows_our_credential,
-        })
+        }))
     }
 
     /// The credential of ours that it carries.
@@ -97,7 +95,7 @@ impl UpstreamRequest {
     }
 
     /// The same with another credential of ours.
-    pub(super) fn with_credential(mut self, credential: Option<HeaderValue>) -> Self {
+    pub(super) fn with_credential(mut self: Box<Self>, credential: Option<HeaderValue>) -> Box<Self> {
         // One that is not ours stays: with ours in its place, and no identity, the request would be our own.
         if self.shows_our_credential {
             match credential {
@@ -109,12 +107,12 @@ impl UpstreamRequest {
     }
 
     /// What was to be sent to `target` and never left us, as it was before.
-    pub(super) fn unsent(request: Request<RequestBody>, target: PathAndQuery) -> Self {
+    pub(super) fn unsent(request: Request<RequestBody>, target: PathAndQuery) -> Box<Self> {
         let (mut parts, body) = request.into_parts();
         parts.headers.remove(HOST);
         // Where an identity is written our credential goes with it, and nowhere else.
         let shows_our_credential = parts.headers.contains_key(USER);
-        Self { method: parts.method, target, headers: parts.headers, body, shows_our_credential }
+        Box::new(Self { method: parts.method, target, headers: parts.headers, body, shows_our_credential })
     }
 
     pub(super) fn target(&self) -> &PathAndQuery {
@@ -186,14 +184,8 @@ fn insert_host(headers: &mut HeaderMap, endpoint: &Endpoint) {
     headers.insert(HOST, HeaderValue::from_str(authority).unwrap_or(HeaderValue::from_static("kubernetes")));
 }
 
-fn address(client: IpAddr) -> HeaderValue {
-    HeaderValue::from_str(&client.to_string()).unwrap_or(HeaderValue::from_static("unknown"))
-}
-
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
-
     use proptest::prelude::*;
 
     use super::*;
@@ -214,7 +206,7 @@ mod tests {
         let (headers, _) = sanitize(client, Version::HTTP_11).ok()?;
         let credential = Some(HeaderValue::from_static("Bearer ours"));
         let target = PathAndQuery::from_static("/api");
-        let address = Ipv4Addr::LOCALHOST.into();
+        let address = HeaderValue::from_static("127.0.0.1");
         let request = UpstreamRequest::impersonating(
             permit,
             credential,

@@ -119,6 +119,13 @@ impl Target {
 }
 
 impl Lease {
+    /// Something was received on the connection.
+    pub(super) fn note_heard(&self) {
+        if let Connection::Http2(lease) = &self.connection {
+            lease.note_heard();
+        }
+    }
+
     /// Ends the use of the connection after an answer that was read to its end.
     pub(super) fn give_back(self) {
         match self.connection {

@@ -60,7 +60,7 @@ pub(super) enum UpgradeAnswer {
 /// Asks the cluster to upgrade, which it has to answer within `limit`.
 pub(super) async fn open(
     upstream: &Upstream,
-    request: UpstreamRequest,
+    request: Box<UpstreamRequest>,
     answerer: Answerer,
     upgrade: Upgrade,
     client: OnUpgrade,
