@@ -6,9 +6,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use rustls::ClientConfig;
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -61,6 +61,13 @@ impl Client {
 
     pub(crate) async fn connect(&self) -> io::Result<Connection> {
         self.greet(TcpStream::connect(self.address).await?).await
+    }
+
+    /// From one of the many addresses of this machine's loopback.
+    pub(crate) async fn connect_from(&self, source: Ipv4Addr) -> io::Result<Connection> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind(SocketAddr::new(IpAddr::V4(source), 0))?;
+        self.greet(socket.connect(self.address).await?).await
     }
 
     async fn greet(&self, stream: TcpStream) -> io::Result<Connection> {
@@ -119,6 +126,11 @@ impl Connection {
     /// What was received since it was last taken.
     pub(crate) fn received(&mut self) -> &mut Vec<u8> {
         &mut self.received
+    }
+
+    /// Whom the other end says it is.
+    pub(crate) fn certificate(&self) -> &CertificateDer<'static> {
+        &self.stream.get_ref().1.peer_certificates().unwrap()[0]
     }
 }
 

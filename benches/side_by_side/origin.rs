@@ -13,6 +13,9 @@ pub(crate) const LIST: &str = "/api/v1/pods";
 /// A list of 20 MB.
 pub(crate) const LONG_LIST: &str = "/api/v1/configmaps";
 
+/// Says how many requests there were.
+pub(crate) const REQUESTS: &str = "/requests-so-far";
+
 /// The origin, at one address for each protocol.
 pub(crate) struct Origin {
     pub(crate) http1: SocketAddr,

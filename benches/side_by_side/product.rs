@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -16,6 +16,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// A running gate.
 pub(crate) struct Product {
     pub(crate) proxy: Proxy,
+    /// Where its own configuration, certificate and logs lie.
+    pub(crate) directory: PathBuf,
+    admin: SocketAddr,
 }
 
 /// What a scenario may want otherwise.
@@ -71,7 +74,20 @@ impl Product {
         }
         let authorization = format!("Bearer {bearer}");
         let proxy = Proxy { peer: Peer::Portcullis, address, process, authorization };
-        Self { proxy }
+        Self { proxy, directory, admin }
+    }
+
+    /// Sets it up otherwise while it runs; to be told with a SIGHUP.
+    pub(crate) fn configure(&self, setup: Setup<'_>) {
+        let text = configuration(&self.directory, self.proxy.address, self.admin, setup);
+        std::fs::write(self.directory.join("config.yaml"), text).unwrap();
+    }
+
+    /// One of its metrics, by name and labels.
+    pub(crate) fn metric(&self, series: &str) -> f64 {
+        let text = ask_admin(self.admin, "/metrics").unwrap();
+        let value = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        value.map_or(0.0, |value| value.parse().unwrap())
     }
 
     pub(crate) fn into_proxy(self) -> Proxy {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::figures::Table;
 use crate::process::Place;
-use crate::{cores, fan_out, handshakes, requests, revocation, tunnel, watches};
+use crate::{cores, fan_out, flood, handshakes, overload, reload, requests, revocation, tunnel, watches};
 
 /// How long and how often.
 #[derive(Debug, Clone, Copy)]
@@ -40,9 +40,12 @@ pub(crate) fn all() -> Vec<Scenario> {
     all.extend(handshakes::all());
     all.extend(watches::all());
     all.extend(fan_out::all());
+    all.extend(flood::all());
+    all.extend(overload::all());
     all.extend(cores::all());
     all.extend(tunnel::all());
     all.extend(revocation::all());
+    all.extend(reload::all());
     all
 }
 

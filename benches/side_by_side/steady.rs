@@ -50,8 +50,14 @@ impl Steady {
     async fn offer(self, client: Client, request: Vec<u8>) -> Outcome {
         let mut connecting = JoinSet::new();
         for _ in 0..self.connections {
-            let client = client.clone();
-            connecting.spawn_local(async move { client.connect().await.unwrap() });
+            let (client, request) = (client.clone(), request.clone());
+            connecting.spawn_local(async move {
+                let mut connection = client.connect().await.unwrap();
+                // A connection that has asked nothing yet is soon closed, and the others may take long.
+                let answer = connection.ask(&request).await.unwrap();
+                assert!(matches!(answer.status, 200 | 429), "{answer:?}");
+                connection
+            });
         }
         let connections = connecting.join_all().await;
         let (taken, outcome) = (Cell::new(0), RefCell::default());
@@ -111,4 +117,11 @@ impl Outcome {
         let count = count as f64;
         count / self.elapsed.as_secs_f64()
     }
+}
+
+/// The time that so many in a hundred don't exceed; zero of none.
+pub(crate) fn percentile(times: &mut [Duration], percent: usize) -> Duration {
+    times.sort_unstable();
+    let last = times.len().saturating_sub(1);
+    times.get(last * percent / 100).copied().unwrap_or_default()
 }
