@@ -2,33 +2,30 @@
 //! page of a list, and the purge of those that have expired.
 //!
 //! `cargo bench --bench million_tokens`; with `-- 10000` as many tokens as that. Prints a table. What it printed on a
-//! known machine stands in docs/performance.md.
+//! known machine stands in docs/performance.md. Start, memory and uses beside stores of other sizes are a scenario of
+//! `make bench`.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout)]
-#![allow(clippy::print_stderr, clippy::format_push_string, dead_code, unused_imports)]
+#![allow(clippy::print_stderr, clippy::format_push_string)]
 
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use portcullis::clock;
-use portcullis::token::{KeyHash, TokenKey};
-use rusqlite::{Connection, params};
-use serde_json::Value;
+use rusqlite::Connection;
 
+mod filling;
 #[path = "../tests/support/mod.rs"]
+#[allow(dead_code, unused_imports, reason = "tests need more of it")]
 mod support;
 
+use filling::{DAY, Filling};
 use support::gate::Settings;
 use support::rig::Rig;
-use support::wire::{Http2, Response};
 
 const TARGET: &str = "/api/v1/namespaces/default/pods";
-const USERS: usize = 10_000;
 const COLD_USES: usize = 1_000;
 const PAGES: usize = 50;
-/// One token in so many has expired.
-const EXPIRED: usize = 10;
-const DAY: i64 = 24 * 60 * 60 * 1000;
 
 fn main() {
     let asked = std::env::args().skip(1).find_map(|argument| argument.parse().ok());
@@ -43,10 +40,12 @@ async fn run(tokens: usize) {
     let empty = rig.gate.resident_kib();
     stop(&mut rig).await;
     let begun = Instant::now();
-    let bearers = fill(&rig, tokens);
+    let database = rig.gate.data_directory().join("portcullis.db");
+    let bearers = Filling { tokens, bearers: COLD_USES, has_expired: true }.fill(&database);
+    // Cargo builds the bench and the program that it starts in the same way.
+    row("build", if cfg!(debug_assertions) { "for development" } else { "optimised" });
     row("tokens in the store", &tokens.to_string());
     row("made in", &seconds(begun.elapsed()));
-    let database = rig.gate.data_directory().join("portcullis.db");
     row("size of the database", &mebibytes(std::fs::metadata(&database).unwrap().len()));
 
     let begun = Instant::now();
@@ -68,57 +67,6 @@ async fn run(tokens: usize) {
     purge(&mut rig, &bearers).await;
     // The rig looks through every file for secrets at its end.
     std::fs::remove_file(database).unwrap();
-}
-
-/// Fills the database: users with tokens of their own, each kind of lifetime among them. Gives the bearers of some that
-/// are good, spread over all.
-fn fill(rig: &Rig, tokens: usize) -> Vec<String> {
-    let mut database = Connection::open(rig.gate.data_directory().join("portcullis.db")).unwrap();
-    let now = i64::try_from(clock::now().0).unwrap();
-    let transaction = database.transaction().unwrap();
-    let mut user = transaction
-        .prepare("INSERT INTO users (id, name, groups, admin, enabled, created_at) VALUES (?1, ?2, '[\"dev\"]', 0, 1, ?3)")
-        .unwrap();
-    for number in 0..USERS {
-        user.execute(params![user_id(number), format!("user {number}"), now]).unwrap();
-    }
-    let mut token = transaction
-        .prepare(
-            "INSERT INTO tokens (name, user_id, kind, description, created_at, ttl, enabled, stored_key)
-             VALUES (?1, ?2, ?3, 'made by a bench', ?4, ?5, 1, ?6)",
-        )
-        .unwrap();
-    let mut bearers = Vec::new();
-    let every = (tokens / COLD_USES).max(1);
-    for number in 0..tokens {
-        let key = TokenKey::generate().unwrap();
-        let owner = user_id(number % USERS);
-        let (name, kind) = if number % 2 == 0 {
-            (format!("token-n{number:07}"), "api-key")
-        } else {
-            (format!("kubeconfig-{owner}n{number:07}"), "kubeconfig")
-        };
-        let age = i64::try_from(number).unwrap() * 1000 % (60 * DAY);
-        let is_expired = number % EXPIRED == 3;
-        let (created_at, ttl) = match number % 4 {
-            _ if is_expired => (now - DAY - age % DAY, DAY),
-            0 => (now - age, 0),
-            _ => (now - age, 90 * DAY),
-        };
-        let hash = KeyHash::sha256(&key).unwrap().to_string();
-        token.execute(params![name, owner, kind, created_at, ttl, hash]).unwrap();
-        if number % every == 0 && !is_expired {
-            bearers.push(format!("{name}:{}", key.expose()));
-        }
-    }
-    drop((user, token));
-    transaction.commit().unwrap();
-    database.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
-    bearers
-}
-
-fn user_id(number: usize) -> String {
-    format!("user-{number:05}")
 }
 
 async fn uses(rig: &Rig, what: &str, bearers: &[String]) {

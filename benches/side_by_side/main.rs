@@ -18,11 +18,14 @@ mod client;
 mod cores;
 mod fan_out;
 mod figures;
+#[path = "../filling.rs"]
+mod filling;
 #[path = "../fixtures.rs"]
 mod fixtures;
+mod flood;
+mod footprint;
 mod handshake_client;
 mod handshakes;
-mod flood;
 mod load;
 mod machine;
 mod memory;
@@ -40,7 +43,9 @@ mod requests;
 mod revocation;
 mod scenario;
 mod steady;
+mod tokens;
 mod tunnel;
+mod uses;
 mod watch_client;
 mod watch_origin;
 mod watches;

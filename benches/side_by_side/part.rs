@@ -6,19 +6,20 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::process::OTHERS;
-use crate::{fan_out, handshake_client, own_origin, relay, watch_origin, watches};
+use crate::{fan_out, handshake_client, own_origin, relay, uses, watch_origin, watches};
 
 /// What one does with the words that follow its own.
 type Part = fn(&[String]);
 
 /// Each by the word that makes this program it.
-const PARTS: [(&str, Part); 6] = [
+const PARTS: [(&str, Part); 7] = [
     (relay::COMMAND, relay::run),
     (own_origin::COMMAND, own_origin::run),
     (watch_origin::COMMAND, watch_origin::run),
     (watches::COMMAND, watches::run_client),
     (fan_out::COMMAND, fan_out::run_client),
     (handshake_client::COMMAND, handshake_client::run),
+    (uses::COMMAND, uses::run),
 ];
 
 /// Runs the part that `words` begin with, if they do.

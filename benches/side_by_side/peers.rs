@@ -1,6 +1,7 @@
 //! The proxies that are measured beside each other.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::Command;
 
 use crate::load::Protocol;
@@ -42,6 +43,19 @@ impl Peer {
             Self::Envoy => "Envoy",
             Self::Go => "Go ReverseProxy",
         }
+    }
+
+    /// Its file; nothing for what is a part of the bench.
+    pub(crate) fn program(self, place: &Place) -> Option<PathBuf> {
+        let installed = match self {
+            Self::Portcullis => return Some(env!("CARGO_BIN_EXE_portcullis").into()),
+            Self::Relay => return None,
+            Self::Nginx => "nginx",
+            Self::Haproxy => "haproxy",
+            Self::Envoy => "envoy",
+            Self::Go => "reverse-proxy",
+        };
+        Some(place.program(installed))
     }
 
     /// Whether it speaks these protocols to clients and to the origin.

@@ -97,7 +97,7 @@ impl Running {
             let ended = child.try_wait().unwrap();
             let says = || read_to_string(&errors).unwrap_or_default();
             assert!(ended.is_none() && begun.elapsed() < PATIENCE, "{command:?} does not listen: {}", says());
-            sleep(Duration::from_millis(20));
+            sleep(Duration::from_millis(1));
         }
         Self(child)
     }

@@ -13,12 +13,18 @@ use crate::process::{PROXY, Place, Running, free_address};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Configuration and data of a gate, which can be started on them time and again.
+pub(crate) struct Installation {
+    pub(crate) directory: PathBuf,
+    pub(crate) address: SocketAddr,
+    admin: SocketAddr,
+}
+
 /// A running gate.
 pub(crate) struct Product {
     pub(crate) proxy: Proxy,
-    /// Where its own configuration, certificate and logs lie.
-    pub(crate) directory: PathBuf,
-    admin: SocketAddr,
+    /// Its own configuration, certificate and logs.
+    pub(crate) installation: Installation,
 }
 
 /// What a scenario may want otherwise.
@@ -38,6 +44,62 @@ impl Default for Setup<'_> {
     }
 }
 
+impl Installation {
+    /// One with no data yet.
+    pub(crate) fn new(place: &Place, origin: SocketAddr, setup: Setup<'_>) -> Self {
+        let (address, admin) = (free_address(), free_address());
+        let directory = place.directory().join(format!("portcullis-{}", address.port()));
+        let installation = Self { directory, address, admin };
+        std::fs::create_dir_all(installation.data()).unwrap();
+        std::fs::write(installation.file("kubeconfig"), kubeconfig(place, origin)).unwrap();
+        for name in ["server.crt", "server.key"] {
+            std::fs::copy(place.directory().join(name), installation.file(name)).unwrap();
+        }
+        installation.configure(setup);
+        installation
+    }
+
+    /// Sets it up otherwise. One that runs is to be told with a SIGHUP.
+    pub(crate) fn configure(&self, setup: Setup<'_>) {
+        let text = configuration(&self.directory, self.address, self.admin, setup);
+        std::fs::write(self.file("config.yaml"), text).unwrap();
+    }
+
+    /// Where its store is.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.file("data")
+    }
+
+    /// Starts it on these cores, as taskset names them, and waits until it is ready.
+    pub(crate) fn start(&self, place: &Place, cores: &str) -> Running {
+        let mut command = Command::new("sh");
+        // A file for the access log, as a node's container runtime has one.
+        command.args(["-c", "exec \"$0\" \"$@\" >\"$LOG\" 2>\"$LOG.errors\""]);
+        command.env("LOG", self.file("access.log"));
+        command.env("HOME", &self.directory).arg(env!("CARGO_BIN_EXE_portcullis")).arg("serve");
+        command
+            .arg("--config")
+            .arg(self.file("config.yaml"))
+            .arg("--kubeconfig")
+            .arg(self.file("kubeconfig"));
+        command.arg("--data-dir").arg(self.data());
+        // Nobody is to notice its end, and the next one is not to find what a killed one leaves.
+        command.args(["--shutdown-delay", "0s"]);
+        let process = Running::start_on(place, cores, &command, self.address);
+        let begun = Instant::now();
+        while !ask_admin(self.admin, "/readyz").is_some_and(|answer| answer.starts_with("HTTP/1.1 200")) {
+            let errors = || std::fs::read_to_string(self.file("access.log.errors")).unwrap_or_default();
+            assert!(begun.elapsed() < PATIENCE, "not ready: {}", errors());
+            sleep(Duration::from_millis(1));
+        }
+        process
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+}
+
 impl Product {
     /// Starts it on one core and waits until it is ready.
     pub(crate) fn start(place: &Place, origin: SocketAddr) -> Self {
@@ -46,46 +108,20 @@ impl Product {
 
     /// The same, set up otherwise.
     pub(crate) fn start_with(place: &Place, origin: SocketAddr, setup: Setup<'_>) -> Self {
-        let (address, admin) = (free_address(), free_address());
-        let directory = place.directory().join(format!("portcullis-{}", address.port()));
-        std::fs::create_dir_all(directory.join("data")).unwrap();
+        let installation = Installation::new(place, origin, setup);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let (store, bearer) = runtime.block_on(fixtures::store(&directory.join("data")));
+        let (store, bearer) = runtime.block_on(fixtures::store(&installation.data()));
         drop(store);
         drop(runtime);
-        let file = |name: &str| directory.join(name);
-        for name in ["server.crt", "server.key"] {
-            std::fs::copy(place.directory().join(name), file(name)).unwrap();
-        }
-        std::fs::write(file("kubeconfig"), kubeconfig(place, origin)).unwrap();
-        std::fs::write(file("config.yaml"), configuration(&directory, address, admin, setup)).unwrap();
-        let mut command = Command::new("sh");
-        // A file for the access log, as a node's container runtime has one.
-        command.args(["-c", "exec \"$0\" \"$@\" >\"$LOG\" 2>\"$LOG.errors\""]).env("LOG", file("access.log"));
-        command.env("HOME", &directory).arg(env!("CARGO_BIN_EXE_portcullis")).arg("serve");
-        command.arg("--config").arg(file("config.yaml")).arg("--kubeconfig").arg(file("kubeconfig"));
-        command.arg("--data-dir").arg(file("data"));
-        let process = Running::start_on(place, setup.cores, &command, address);
-        let begun = Instant::now();
-        while !ask_admin(admin, "/readyz").is_some_and(|answer| answer.starts_with("HTTP/1.1 200")) {
-            let errors = || std::fs::read_to_string(file("access.log.errors")).unwrap_or_default();
-            assert!(begun.elapsed() < PATIENCE, "not ready: {}", errors());
-            sleep(Duration::from_millis(50));
-        }
+        let process = installation.start(place, setup.cores);
         let authorization = format!("Bearer {bearer}");
-        let proxy = Proxy { peer: Peer::Portcullis, address, process, authorization };
-        Self { proxy, directory, admin }
-    }
-
-    /// Sets it up otherwise while it runs; to be told with a SIGHUP.
-    pub(crate) fn configure(&self, setup: Setup<'_>) {
-        let text = configuration(&self.directory, self.proxy.address, self.admin, setup);
-        std::fs::write(self.directory.join("config.yaml"), text).unwrap();
+        let proxy = Proxy { peer: Peer::Portcullis, address: installation.address, process, authorization };
+        Self { proxy, installation }
     }
 
     /// One of its metrics, by name and labels.
     pub(crate) fn metric(&self, series: &str) -> f64 {
-        let text = ask_admin(self.admin, "/metrics").unwrap();
+        let text = ask_admin(self.installation.admin, "/metrics").unwrap();
         let value = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
         value.map_or(0.0, |value| value.parse().unwrap())
     }

@@ -160,10 +160,10 @@ impl Replaced<'_> {
         let times = self.times.get();
         self.times.set(times + 1);
         let issued = self.authority.issue(&["localhost", "127.0.0.1"]);
-        swap(&self.product.directory, &issued);
+        swap(&self.product.installation.directory, &issued);
         // One of the keys that hold at once, and another value each time.
         let more = format!("limits:\n  maxStreams: {}\n", 15_000 + times);
-        self.product.configure(Setup { more: &more, ..Setup::default() });
+        self.product.installation.configure(Setup { more: &more, ..Setup::default() });
         let process = &self.product.proxy.process;
         kill(Pid::from_raw(process.id().try_into().unwrap()), Signal::SIGHUP).unwrap();
         let (begun, mut connections) = (Instant::now(), 0);

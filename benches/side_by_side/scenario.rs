@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use crate::figures::Table;
 use crate::process::Place;
-use crate::{cores, fan_out, flood, handshakes, overload, reload, requests, revocation, tunnel, watches};
+use crate::{
+    cores, fan_out, flood, footprint, handshakes, overload, reload, requests, revocation, tokens, tunnel,
+    watches,
+};
 
 /// How long and how often.
 #[derive(Debug, Clone, Copy)]
@@ -46,6 +49,8 @@ pub(crate) fn all() -> Vec<Scenario> {
     all.extend(tunnel::all());
     all.extend(revocation::all());
     all.extend(reload::all());
+    all.extend(tokens::all());
+    all.extend(footprint::all());
     all
 }
 
