@@ -5,8 +5,8 @@ use std::time::Duration;
 use crate::figures::Table;
 use crate::process::Place;
 use crate::{
-    cores, fan_out, flood, footprint, handshakes, overload, reload, requests, revocation, tokens, tunnel,
-    watches,
+    apiserver, cores, fan_out, flood, footprint, handshakes, overload, reload, requests, revocation, tokens,
+    tunnel, watches,
 };
 
 /// How long and how often.
@@ -51,6 +51,7 @@ pub(crate) fn all() -> Vec<Scenario> {
     all.extend(reload::all());
     all.extend(tokens::all());
     all.extend(footprint::all());
+    all.extend(apiserver::all());
     all
 }
 
