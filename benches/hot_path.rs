@@ -1,111 +1,145 @@
-//! What a request costs before anything is sent: the steps of the hot path, each alone.
+//! What a request costs before anything is sent: the steps of the hot path, each alone, and what the number of tokens
+//! does to them.
 //!
-//! `cargo bench --bench hot_path`. Times of one machine say little about another; compare runs of the same one.
+//! `cargo bench --bench hot_path`. Times of one machine say little about another; compare runs of the same one. They are
+//! of the thread that serves requests: the lines of the access log, which another one writes, are off.
 
 #![allow(missing_docs, clippy::unwrap_used, reason = "a bench says what went wrong by panicking")]
 
-#[path = "fixtures.rs"]
+mod filling;
 mod fixtures;
+mod steps;
 
-use std::hint::black_box;
-use std::net::Ipv4Addr;
-use std::path::PathBuf;
+use std::cell::LazyCell;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use http::{Method, Version};
-use portcullis::authn::{Authenticator, Origin, Place, Presented, Records};
-use portcullis::config::Limits;
-use portcullis::identity::Username;
-use portcullis::kube::RequestInfo;
-use portcullis::proxy::Admission;
-use portcullis::setting::{LiveSettings, Settings, Values};
+use http::HeaderMap;
+use http::header::{AUTHORIZATION, HeaderValue};
+use portcullis::authn::Authenticator;
+use portcullis::store::Store;
 use portcullis::telemetry::Telemetry;
-use portcullis::token::{Bearer, KeyHash, TokenKey};
-use portcullis::upstream::sanitize;
+use tokio::runtime::Runtime;
 
-const PATH: &str = "/api/v1/namespaces/default/pods/web-5f779fb4f9-zl5tw/log";
+use filling::Filling;
+use steps::{CACHE_ENTRIES, House, Step, authenticate, authenticator};
 
-criterion_group!(benches, pure_steps, authentication, places);
+criterion_group!(benches, each_step, many_tokens);
 criterion_main!(benches);
 
-fn pure_steps(criterion: &mut Criterion) {
-    let key = TokenKey::generate().unwrap();
-    let text = format!("token-bcdfg:{}", key.expose());
-    criterion.bench_function("parse_bearer", |bench| {
-        bench.iter(|| Bearer::try_from(black_box(text.as_str())).unwrap());
-    });
-
-    let hash = KeyHash::sha256(&key).unwrap();
-    criterion.bench_function("verify_key", |bench| bench.iter(|| hash.verify(black_box(&key))));
-
-    criterion.bench_function("request_info", |bench| {
-        bench.iter(|| RequestInfo::of(&Method::GET, black_box(PATH), Some("follow=true&container=web")));
-    });
-
-    let headers = fixtures::headers(&text);
-    criterion.bench_function("sanitize_headers", |bench| {
-        bench.iter(|| sanitize(black_box(&headers), Version::HTTP_2).unwrap());
-    });
+fn each_step(criterion: &mut Criterion) {
+    let directory = Scratch::new("steps");
+    let house = House::new(directory.path(), Telemetry::without_access_log());
+    for step in Step::ALL {
+        criterion.bench_function(step.name(), |bench| {
+            bench.iter_custom(|times| {
+                let begun = Instant::now();
+                house.repeat(step, times);
+                begun.elapsed()
+            });
+        });
+    }
 }
 
-fn authentication(criterion: &mut Criterion) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let house = runtime.block_on(House::new());
-    criterion.bench_function("authenticate_cached", |bench| {
-        bench.iter(|| runtime.block_on(house.authenticate(&house.bearer)));
-    });
-    let unknown = format!("token-zzzzz:{}", TokenKey::generate().unwrap().expose());
-    criterion.bench_function("authenticate_unknown", |bench| {
-        bench.iter(|| runtime.block_on(house.authenticate(&unknown)));
-    });
+/// Authentication by one of many tokens, chosen at random: by some that are in memory, whatever else is in the store, and
+/// by some that are not, so that token and user are read from the store.
+fn many_tokens(criterion: &mut Criterion) {
+    for tokens in [1_000, 100_000, 1_000_000] {
+        let crowd = LazyCell::new(|| Crowd::new(tokens));
+        for used in [1_000, 100_000].into_iter().filter(|used| *used <= tokens) {
+            let name = format!("authenticate_cached, {used} of {tokens} tokens");
+            criterion.bench_function(&name, |bench| {
+                let mut uses = crowd.uses(used, CACHE_ENTRIES);
+                bench.iter(|| uses.one());
+            });
+        }
+        criterion.bench_function(&format!("authenticate_from_store, {tokens} tokens"), |bench| {
+            let mut uses = crowd.uses(1_000, 1);
+            bench.iter(|| uses.one());
+        });
+    }
 }
 
-fn places(criterion: &mut Criterion) {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let limits =
-        Limits { max_requests_in_flight: 4000, max_requests_in_flight_per_user: 1000, ..Limits::default() };
-    let admission = Admission::new(&limits, &Telemetry::without_access_log().metrics.load);
-    let user = Username::try_from("alice").unwrap();
-    criterion.bench_function("take_and_give_back_a_place", |bench| {
-        bench.iter(|| runtime.block_on(admission.admit(black_box(&user), false)).is_ok());
-    });
+/// A store with many tokens.
+struct Crowd {
+    runtime: Runtime,
+    store: Store,
+    authorizations: Vec<HeaderValue>,
+    _directory: Scratch,
 }
 
-/// An authenticator over a real store with one user and one token.
-struct House {
+impl Crowd {
+    fn new(tokens: usize) -> Self {
+        let directory = Scratch::new("crowd");
+        drop(Store::open(directory.path(), None).unwrap());
+        let filling = Filling { tokens, bearers: 100_000, has_expired: false };
+        let bearers = filling.fill(&directory.path().join("portcullis.db"));
+        let authorization = |bearer| HeaderValue::try_from(format!("Bearer {bearer}")).unwrap();
+        Self {
+            runtime: tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap(),
+            store: Store::open(directory.path(), None).unwrap(),
+            authorizations: bearers.into_iter().map(authorization).collect(),
+            _directory: directory,
+        }
+    }
+
+    /// So many of the tokens, each used once, with a cache of so many entries.
+    fn uses(&self, count: usize, entries: u64) -> Uses<'_> {
+        let authenticator = authenticator(self.store.clone(), entries, Telemetry::without_access_log());
+        let authorizations = self.authorizations.get(..count).unwrap();
+        let mut uses =
+            Uses { crowd: self, authenticator, authorizations, headers: fixtures::headers("any"), random: 1 };
+        for authorization in authorizations {
+            uses.by(authorization);
+        }
+        uses
+    }
+}
+
+struct Uses<'a> {
+    crowd: &'a Crowd,
     authenticator: Authenticator,
-    bearer: String,
-    directory: PathBuf,
+    authorizations: &'a [HeaderValue],
+    headers: HeaderMap,
+    random: u64,
 }
 
-impl House {
-    async fn new() -> Self {
-        let directory = std::env::temp_dir().join(format!("portcullis-bench-{}", std::process::id()));
-        std::fs::create_dir_all(&directory).unwrap();
-        let (store, bearer) = fixtures::store(&directory).await;
-        let telemetry = Telemetry::without_access_log();
-        let records = Records::new(store, 100_000, telemetry.clone());
-        let none = Values::new();
-        let settings = LiveSettings::new(Settings::of(&none, &none, &none));
-        Self { authenticator: Authenticator::new(records, settings, telemetry).unwrap(), bearer, directory }
+impl Uses<'_> {
+    /// By one of them, at random (Marsaglia's xorshift).
+    fn one(&mut self) {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        let index = usize::try_from(self.random % self.authorizations.len() as u64).unwrap();
+        let authorizations = self.authorizations;
+        self.by(authorizations.get(index).unwrap());
     }
 
-    async fn authenticate(&self, bearer: &str) -> bool {
-        let headers = fixtures::headers(bearer);
-        let origin = Origin { address: Ipv4Addr::LOCALHOST.into(), user_agent: None };
-        self.authenticator
-            .authenticate(
-                Presented::from_headers(&headers).unwrap().into_token().unwrap(),
-                origin,
-                Place::Api,
-            )
-            .await
-            .is_ok()
+    fn by(&mut self, authorization: &HeaderValue) {
+        self.headers.insert(AUTHORIZATION, authorization.clone());
+        let authenticated = self.crowd.runtime.block_on(authenticate(&self.authenticator, &self.headers));
+        assert!(authenticated.is_some());
     }
 }
 
-impl Drop for House {
+/// A directory that goes when it is dropped.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("portcullis-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Scratch {
     fn drop(&mut self) {
-        let _best_effort = std::fs::remove_dir_all(&self.directory);
+        let _best_effort = std::fs::remove_dir_all(&self.0);
     }
 }

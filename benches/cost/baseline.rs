@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::count::Cost;
@@ -14,8 +15,15 @@ const TOLERANCE: f64 = 1.05;
 const MORE_INSTRUCTIONS: f64 = 50.0;
 const MORE_ALLOCATIONS: f64 = 0.1;
 
+/// What counted. Others count something else for the same source.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Tools {
+    pub(crate) rustc: String,
+    pub(crate) valgrind: String,
+}
+
 /// Makes these the baseline.
-pub(crate) fn write(costs: &BTreeMap<String, Cost>) {
+pub(crate) fn write(tools: &Tools, costs: &BTreeMap<String, Cost>) {
     let rows: serde_json::Map<_, _> = costs
         .iter()
         .map(|(name, cost)| {
@@ -24,16 +32,21 @@ pub(crate) fn write(costs: &BTreeMap<String, Cost>) {
             (name.clone(), json!({ "instructions": instructions, "allocations": allocations }))
         })
         .collect();
-    std::fs::write(FILE, format!("{:#}\n", Value::Object(rows))).unwrap();
+    std::fs::write(FILE, format!("{:#}\n", json!({ "tools": tools, "costs": rows }))).unwrap();
 }
 
 /// Prints both side by side. An error names what has grown too much, or is not in the baseline.
-pub(crate) fn compare(costs: &BTreeMap<String, Cost>) -> Result<(), String> {
+pub(crate) fn compare(tools: &Tools, costs: &BTreeMap<String, Cost>) -> Result<(), String> {
     let baseline: Value = serde_json::from_str(&std::fs::read_to_string(FILE).unwrap()).unwrap();
+    let before = Tools::deserialize(&baseline["tools"]).unwrap();
+    if *tools != before {
+        println!("The baseline was counted by other tools, which alone may make a difference:");
+        println!("{before:?}\n{tools:?}\n");
+    }
     let mut grown = String::new();
     println!("| step | instructions | before | allocations | before |\n|---|---|---|---|---|");
     for (name, cost) in costs {
-        let before = |what: &str| baseline[name][what].as_f64();
+        let before = |what: &str| baseline["costs"][name][what].as_f64();
         let counts = [
             ("instructions", cost.instructions, before("instructions"), MORE_INSTRUCTIONS),
             ("allocations", Some(cost.allocations), before("allocations"), MORE_ALLOCATIONS),

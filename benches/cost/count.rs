@@ -2,10 +2,17 @@
 //! is the step alone, without the start of the program.
 
 use std::collections::BTreeMap;
+use std::io::sink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
-use crate::{STEP, served, steps};
+use portcullis::config::{Log, LogFormat};
+use portcullis::telemetry::Telemetry;
+use stats_alloc::Region;
+
+use crate::steps::{House, Step};
+use crate::{ALLOCATOR, STEP, served};
 
 /// What one go of a step takes.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -15,25 +22,68 @@ pub(crate) struct Cost {
     pub(crate) allocations: f64,
 }
 
-const TIMES: u32 = 400;
+/// What is counted of a step.
+struct Counted {
+    name: &'static str,
+    step: Step,
+    /// Whether the access log's thread formats and writes a line for each; else there is no access log.
+    has_lines: bool,
+}
 
-/// Whether valgrind is there; else how to get it.
-pub(crate) fn valgrind() -> Result<(), String> {
-    let found = Command::new("valgrind").arg("--version").output();
-    match found {
-        Ok(output) if output.status.success() => Ok(()),
-        _ => Err("valgrind is missing: install the package of that name".to_owned()),
-    }
+/// Those whose lines are counted, too.
+const WITH_LINES: [Counted; 2] = [
+    Counted { name: "record and its line", step: Step::Record, has_lines: true },
+    Counted { name: "gate and its line", step: Step::Gate, has_lines: true },
+];
+
+const TIMES: u32 = 400;
+/// Before anything is counted: caches are filled, and whatever is made once is.
+const WARM_UP: u64 = 100;
+/// For lines to be written.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Of valgrind, if it is there; else how to get it.
+pub(crate) fn valgrind() -> Result<String, String> {
+    version("valgrind").ok_or_else(|| "valgrind is missing: install the package of that name".to_owned())
+}
+
+/// Of the compiler.
+pub(crate) fn rustc() -> String {
+    version("rustc").unwrap_or_else(|| "unknown".to_owned())
+}
+
+fn version(program: &str) -> Option<String> {
+    let output = Command::new(program).arg("--version").output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
 /// Of all steps.
 pub(crate) fn all() -> BTreeMap<String, Cost> {
-    let steps = steps::ALL.iter().map(|name| ((*name).to_owned(), of(name)));
+    let steps = counted().map(|counted| (counted.name.to_owned(), of(counted.name)));
     let [http1, http2] = served::allocations();
     let served = [("request over HTTP/1.1", http1), ("request over HTTP/2", http2)];
     let served =
         served.map(|(name, allocations)| (name.to_owned(), Cost { instructions: None, allocations }));
     steps.chain(served).collect()
+}
+
+/// What a process under callgrind is: does what is counted so many times, and prints the allocations that they took.
+pub(crate) fn repeat(name: &str, times: u64, directory: &Path) {
+    let counted = counted().find(|counted| counted.name == name).unwrap();
+    let log = Log { format: LogFormat::Json, level: "info".to_owned(), access: counted.has_lines };
+    let telemetry = Telemetry::start(&log, 10_000, Box::new(sink())).unwrap();
+    let house = House::new(directory, telemetry.clone());
+    house.repeat(counted.step, WARM_UP);
+    assert!(telemetry.flush(PATIENCE));
+    let region = Region::new(ALLOCATOR);
+    house.repeat(counted.step, times);
+    assert!(telemetry.flush(PATIENCE));
+    println!("{}", region.change().allocations);
+}
+
+fn counted() -> impl Iterator<Item = Counted> {
+    let without_lines = |step: Step| Counted { name: step.name(), step, has_lines: false };
+    Step::ALL.into_iter().map(without_lines).chain(WITH_LINES)
 }
 
 fn of(name: &str) -> Cost {

@@ -12,6 +12,7 @@ mod count;
 #[path = "../fixtures.rs"]
 mod fixtures;
 mod served;
+#[path = "../steps.rs"]
 mod steps;
 #[path = "../../tests/support/mod.rs"]
 #[allow(dead_code, unused_imports, reason = "tests need more of it")]
@@ -34,23 +35,27 @@ fn main() -> ExitCode {
     if let [word, name, times, directory] = &words[..]
         && word == STEP
     {
-        steps::run(name, times.parse().unwrap(), directory.as_ref());
+        count::repeat(name, times.parse().unwrap(), directory.as_ref());
         return ExitCode::SUCCESS;
     }
     if words.first().is_some_and(|word| word == served::SERVE) {
         served::serve();
         return ExitCode::SUCCESS;
     }
-    if let Err(missing) = count::valgrind() {
-        eprintln!("{missing}");
-        return ExitCode::FAILURE;
-    }
+    let valgrind = match count::valgrind() {
+        Ok(version) => version,
+        Err(missing) => {
+            eprintln!("{missing}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let tools = baseline::Tools { rustc: count::rustc(), valgrind };
     let costs = count::all();
     if words.iter().any(|word| word == "--write") {
-        baseline::write(&costs);
+        baseline::write(&tools, &costs);
         return ExitCode::SUCCESS;
     }
-    match baseline::compare(&costs) {
+    match baseline::compare(&tools, &costs) {
         Ok(()) => ExitCode::SUCCESS,
         Err(grown) => {
             eprintln!("{grown}");
