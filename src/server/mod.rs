@@ -12,6 +12,7 @@ mod dispatch;
 mod drain;
 mod endpoints;
 mod message;
+mod open_files;
 mod readiness;
 mod reload;
 mod self_signed;
@@ -89,6 +90,7 @@ pub enum ServeError {
 /// Serves until SIGTERM or SIGINT, then goes down in order. A second signal ends it at once.
 /// What is on disk is read again while it runs, the configuration by `again`.
 pub fn serve(started: Resolution, again: Again) -> Result<(), ServeError> {
+    open_files::allow_all();
     // kube's client asks for the process' default.
     let _already = tls::provider().as_ref().clone().install_default();
     let control = tokio::runtime::Builder::new_multi_thread()
