@@ -49,7 +49,8 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let tools = baseline::Tools { rustc: count::rustc(), valgrind };
+    let tools =
+        baseline::Tools { rustc: count::rustc(), valgrind, processor: std::env::consts::ARCH.to_owned() };
     let costs = count::all();
     if words.iter().any(|word| word == "--write") {
         baseline::write(&tools, &costs);

@@ -1,11 +1,8 @@
 //! A client that opens a connection, closes it, and opens the next.
 
-use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use rustls::client::Resumption;
@@ -15,7 +12,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, HandshakeKind, RootCertStore};
 use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
@@ -107,11 +104,10 @@ async fn connection(question: &Question, connector: &TlsConnector) -> io::Result
     let tls = stream.get_ref().1;
     let (kind, group) = (tls.handshake_kind().unwrap(), tls.negotiated_key_exchange_group().unwrap().name());
     let group = if group == kx_group::X25519.name() { Group::X25519 } else { Group::X25519MLKEM768 };
-    match &question.authorization {
-        Some(authorization) => get(&mut stream, authorization).await?,
-        None => ticket(&mut stream).await?,
+    if let Some(authorization) = &question.authorization {
+        get(&mut stream, authorization).await?;
     }
-    // The other end may be gone already.
+    // It has done its part when it ends the connection as well. It may be gone already.
     let _ = stream.shutdown().await;
     let _ = stream.read(&mut [0; 64]).await;
     Ok((kind, group))
@@ -126,22 +122,6 @@ async fn get(stream: &mut TlsStream<TcpStream>, authorization: &str) -> io::Resu
     stream.read_to_end(&mut answer).await?;
     assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
     Ok(())
-}
-
-/// Waits for the ticket that the server sends when it has the last of the handshake: then it has done its part.
-async fn ticket(stream: &mut TlsStream<TcpStream>) -> io::Result<()> {
-    let mut space = [0; 64];
-    poll_fn(|context| {
-        let read = Pin::new(&mut *stream).poll_read(context, &mut ReadBuf::new(&mut space));
-        let has_come = stream.get_ref().1.tls13_tickets_received() > 0;
-        match read {
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            _ if has_come => Poll::Ready(Ok(())),
-            Poll::Ready(Ok(())) => Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
-            Poll::Pending => Poll::Pending,
-        }
-    })
-    .await
 }
 
 fn configuration(question: &Question) -> ClientConfig {

@@ -27,6 +27,7 @@ mod filling;
 mod fixtures;
 mod flood;
 mod footprint;
+mod goals;
 mod handshake_client;
 mod handshakes;
 mod load;

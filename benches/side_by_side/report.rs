@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::figures::{Measure, Spread, Table};
-use crate::scenario;
+use crate::{goals, scenario};
 
 /// A table in Markdown: what each proxy took, and what we took for each that it took.
 pub(crate) fn markdown(table: &Table) -> String {
@@ -55,7 +55,7 @@ pub(crate) fn write(table: Table) {
     all.push(table);
     all.sort_by_key(|table| scenario::place(&table.scenario));
     let body: Vec<_> = all.iter().map(markdown).collect();
-    let text = format!("# Side by side\n\n{}", body.join("\n"));
+    let text = format!("# Side by side\n\n{}\n{}", goals::markdown(&all), body.join("\n"));
     fs::write(format!("{DIRECTORY}/side-by-side.md"), text).unwrap();
     fs::write(json, format!("{}\n", serde_json::to_string_pretty(&all).unwrap())).unwrap();
 }
