@@ -31,6 +31,7 @@ pub(crate) const BORDERS: &[Border] = &[
     Border { path: "axum", rooms: &["api"] },
     Border { path: "clap", rooms: &["cli"] },
     Border { path: "cookie", rooms: &["api"] },
+    Border { path: "h2::client", rooms: &["upstream"] },
     Border { path: "hyper::client", rooms: &["cluster", "upstream"] },
     Border { path: "k8s_openapi", rooms: &["kube", "cluster"] },
     Border { path: "kube", rooms: &["cluster"] },

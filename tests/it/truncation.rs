@@ -1,8 +1,14 @@
 //! An answer that upstream cuts short must look cut to the client: half a list that seems whole deletes things.
 
+use std::sync::Arc;
+
+use h2::Reason;
+use tokio::sync::Notify;
+
 use crate::support::gate::Settings;
 use crate::support::rig::Rig;
-use crate::support::stub::{Cut, Framing, Reply};
+use crate::support::stub::{Answer, Cut, Framing, Reply, send_data};
+use crate::support::within;
 
 const TARGET: &str = "/api/v1/pods?limit=500";
 const LENGTH: usize = 6_000;
@@ -54,6 +60,44 @@ async fn cut(alpn: &[&str]) {
     }
 }
 
+/// A cluster that thinks better of an answer says so by a reset; only one without an error may follow a whole answer
+/// (RFC 9113, 8.1).
+#[tokio::test]
+async fn an_answer_that_the_cluster_cancels_is_broken_off_and_not_ended() {
+    let rig = Rig::with(&["h2", "http/1.1"], &Settings::default()).await;
+    let account = rig.account("alice", &[]).await;
+    let authorization = account.authorization();
+    let lines = [("authorization", authorization.as_str())];
+    for reason in [Reason::CANCEL, Reason::INTERNAL_ERROR, Reason::ENHANCE_YOUR_CALM] {
+        let has_come = Arc::new(Notify::new());
+        let may_end = Arc::clone(&has_come);
+        rig.stub.answer_with(move |_| {
+            let may_end = Arc::clone(&may_end);
+            Answer::http2(async move |mut stream| {
+                let response = http::Response::builder().status(200).body(()).unwrap();
+                let Ok(mut sender) = stream.respond.send_response(response, false) else { return };
+                send_data(&mut sender, &[b'x'; LENGTH], false).await;
+                may_end.notified().await;
+                sender.send_reset(reason);
+            })
+        });
+        let client = rig.http2().await;
+        let (answer, _) = client.start("GET", TARGET, &lines, true).await.unwrap();
+        let mut body = within("the head of an answer", answer).await.unwrap().into_body();
+        assert!(within("the first data", body.data()).await.is_some_and(|data| data.is_ok()));
+        has_come.notify_one();
+        let end = within("the end", async {
+            loop {
+                match body.data().await {
+                    Some(Ok(_)) => {}
+                    end => break end,
+                }
+            }
+        });
+        assert!(end.await.is_some_and(|end| end.is_err()), "{reason}: it seems whole");
+    }
+}
+
 #[tokio::test]
 async fn an_answer_without_a_head_is_502_and_is_not_asked_for_twice() {
     let rig = Rig::start_http1().await;
@@ -65,7 +109,7 @@ async fn an_answer_without_a_head_is_502_and_is_not_asked_for_twice() {
     {
         rig.stub.forget();
         rig.stub.answer_with(move |_| {
-            crate::support::stub::Answer::http1(async move |mut connection| {
+            Answer::http1(async move |mut connection| {
                 connection.send(bytes.as_bytes()).await;
             })
         });
