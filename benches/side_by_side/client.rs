@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use rustls::ClientConfig;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
@@ -126,11 +126,6 @@ impl Connection {
     /// What was received since it was last taken.
     pub(crate) fn received(&mut self) -> &mut Vec<u8> {
         &mut self.received
-    }
-
-    /// Whom the other end says it is.
-    pub(crate) fn certificate(&self) -> &CertificateDer<'static> {
-        &self.stream.get_ref().1.peer_certificates().unwrap()[0]
     }
 }
 

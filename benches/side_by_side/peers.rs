@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::load::{Protocol, Target};
+use crate::load::Protocol;
 use crate::origin::Origin;
 use crate::process::{PROXY, Place, Running, free_address};
 use crate::product::Product;
@@ -28,12 +28,6 @@ pub(crate) struct Proxy {
     pub(crate) process: Running,
     /// What a client presents to it.
     pub(crate) authorization: String,
-}
-
-impl Proxy {
-    pub(crate) fn target(&self) -> Target<'_> {
-        Target { name: self.peer.name(), address: self.address, authorization: &self.authorization }
-    }
 }
 
 impl Peer {
@@ -87,11 +81,6 @@ impl Peer {
 
     pub(crate) fn start(self, place: &Place, origin: &Origin, upstream: Protocol) -> Proxy {
         let at = if upstream == Protocol::Http2 { origin.http2 } else { origin.http1 };
-        self.start_before(place, at, upstream)
-    }
-
-    /// Before whatever listens at `at`.
-    pub(crate) fn start_before(self, place: &Place, at: SocketAddr, upstream: Protocol) -> Proxy {
         if self == Self::Portcullis {
             return Product::start(place, at).into_proxy();
         }
@@ -151,7 +140,6 @@ impl Peer {
                 let upstream = if upstream == Protocol::Http2 { "h2" } else { "h1" };
                 command.args(["-ca", &file("ca.crt"), "-upstream", upstream]);
                 command.env("GOMAXPROCS", "1").env("TOKEN", "token-bench:of-the-client");
-                command.env("CREDENTIAL", place.credential());
                 command
             }
         }

@@ -136,9 +136,8 @@ fn kubeconfig(place: &Place, origin: SocketAddr) -> String {
         "apiVersion: v1\nkind: Config\ncurrent-context: origin\n\
          clusters: [{{name: origin, cluster: {{server: 'https://{origin}', certificate-authority: '{}/ca.crt'}}}}]\n\
          contexts: [{{name: origin, context: {{cluster: origin, user: gate}}}}]\n\
-         users: [{{name: gate, user: {{token: {}}}}}]\n",
-        place.directory().display(),
-        place.credential()
+         users: [{{name: gate, user: {{token: of-the-proxy}}}}]\n",
+        place.directory().display()
     )
 }
 
