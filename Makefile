@@ -7,10 +7,9 @@ help: ## Say what can be made
 build: ## The program, optimised: target/release/portcullis
 	cargo build --locked --release
 
-test: ## Every test: units, command line, house rules, the gate against a stub and a real cluster; and the cost
+test: ## Every test: units, command line, house rules, the gate against a stub and a real cluster
 	@echo "Building and running all tests; the first run builds a Kubernetes control plane, which takes about 15 minutes."
 	cargo test --locked
-	@$(MAKE) --no-print-directory cost
 
 bench: ## CPU, latency and throughput beside nginx, HAProxy, Envoy, Go and a TLS relay; wants a quiet machine with two cores
 	cargo bench --locked --bench side_by_side
