@@ -1,6 +1,7 @@
-//! What the steps of the hot path cost in instructions and allocations: numbers that a crowded machine does not change.
+//! What the steps of the hot path cost in instructions and allocations. Allocations repeat from run to run; instructions do
+//! so within a fifth, as all that the process does beside a step is counted, the access log's thread among it.
 //!
-//! `cargo bench --bench cost` compares them with `benches/cost/baseline.json` and fails if one has grown by more than a
+//! `cargo bench --profile cost --bench cost` compares them with `benches/cost/baseline.json` and fails if one has grown by more than a
 //! twentieth; with `-- --write` they become the baseline. Instructions are counted by valgrind's callgrind, on the
 //! processor that it imitates, which knows no SHA instructions: a hash costs more here than it does.
 

@@ -1,6 +1,6 @@
 //! What a second core brings. Clients and origin need the two cores as well, so the rate that two workers could serve can't
 //! be measured here; it is computed. One worker on one core and two workers on both are asked for the same number of
-//! requests a second, far less than they could serve, and what a request costs is compared. What two cores serve for
+//! requests a second, less than they could serve, and what a request costs is compared. What two cores serve for
 //! each request that one serves is what they have, divided by what it costs, as far as the busier worker gets: a
 //! connection stays with the worker that the kernel gave it to.
 //!
@@ -20,7 +20,7 @@ use crate::steady::Steady;
 
 /// Enough of them for chance to spread them well.
 const CONNECTIONS: u32 = 128;
-/// Requests a second: a third of what one core serves.
+/// Requests a second: a good half of what one core serves.
 const RATE: f64 = 15_000.0;
 
 pub(crate) fn all() -> Vec<Scenario> {

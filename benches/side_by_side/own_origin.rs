@@ -3,10 +3,8 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::pin::Pin;
 use std::process::Command;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -18,14 +16,13 @@ use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Interval;
 use tokio_rustls::TlsAcceptor;
 
 use crate::origin::{Origin, object};
 use crate::process::{OTHERS, Place, Running, free_address};
+use crate::relay;
 use crate::tunnel::{self, Errand};
 
 /// The word that makes this program the origin.
@@ -49,21 +46,11 @@ pub(crate) fn run(arguments: &[String]) {
     let [listen, delay, directory] = arguments else { panic!("origin: {arguments:?}") };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let delay = Duration::from_millis(delay.parse().unwrap());
-    runtime.block_on(serve(listen.parse().unwrap(), delay, Path::new(directory)));
+    runtime.block_on(serve(listen.parse().unwrap(), delay, directory));
 }
 
-async fn serve(listen: SocketAddr, delay: Duration, directory: &Path) {
-    let chain = CertificateDer::pem_file_iter(directory.join("server.crt")).unwrap();
-    let key = PrivateKeyDer::from_pem_file(directory.join("server.key")).unwrap();
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut tls = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(chain.map(Result::unwrap).collect(), key)
-        .unwrap();
-    tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    let acceptor = TlsAcceptor::from(Arc::new(tls));
+async fn serve(listen: SocketAddr, delay: Duration, directory: &str) {
+    let acceptor = relay::acceptor(directory, &["h2", "http/1.1"]);
     let object = Bytes::from(object(1024));
     let listener = TcpListener::bind(listen).await.unwrap();
     loop {

@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::io::Write;
+use std::net::SocketAddr;
 
 use http::Version;
 use jiff::fmt::temporal::DateTimePrinter;
@@ -15,9 +16,7 @@ pub(super) fn append(out: &mut Vec<u8>, format: LogFormat, entry: &Entry) {
     let mut line = Line { out, format, is_first: true };
     line.begin();
     line.time("time", entry.time);
-    line.in_quotes("client", |out| {
-        let _ = write!(out, "{}", entry.client);
-    });
+    line.address("client", entry.client);
     line.text("method", entry.method.as_ref().map_or("", |method| method.as_str()));
     line.text("verb", entry.verb.map_or("", |verb| verb.as_str()));
     line.text("cluster", entry.cluster.as_deref().unwrap_or_default());
@@ -95,6 +94,13 @@ impl Line<'_> {
             let printer = const { DateTimePrinter::new().precision(Some(3)) };
             // Writing into a `Vec` does not fail.
             let _ = printer.print_timestamp(&timestamp.unwrap_or(jiff::Timestamp::MAX), out);
+        });
+    }
+
+    fn address(&mut self, key: &str, address: SocketAddr) {
+        self.in_quotes(key, |out| {
+            // Nor does this.
+            let _ = write!(out, "{address}");
         });
     }
 

@@ -24,15 +24,15 @@ pub(super) struct Answer {
     upload: Option<Upload>,
 }
 
-/// A request's body on its way, in a task of its own: the cluster may answer before it has all of it. It is broken off when this
-/// is dropped.
-pub(super) struct Upload(Option<AbortHandle>);
+/// A request's body on its way, in a task of its own: the cluster may answer before it has all of it. When this is
+/// dropped, as the answer has passed or nobody waits for it, what is left of the body is broken off.
+pub(super) struct Upload(AbortHandle);
 
 /// The body of an answer.
 pub(super) struct Received {
     stream: RecvStream,
     has_trailers_alone: bool,
-    upload: Option<Upload>,
+    _upload: Option<Upload>,
 }
 
 /// Sends the head of `request`, and its body as it comes and as the cluster takes it. `sender` has to be ready.
@@ -50,7 +50,7 @@ pub(super) fn send(
     }
     let is_bodiless = body.is_end_stream();
     let (response, stream) = sender.send_request(Request::from_parts(parts, ()), is_bodiless)?;
-    let upload = (!is_bodiless).then(|| Upload(Some(tokio::spawn(upload(body, stream)).abort_handle())));
+    let upload = (!is_bodiless).then(|| Upload(tokio::spawn(send_body(body, stream)).abort_handle()));
     Ok(Answer { response, upload })
 }
 
@@ -65,16 +65,8 @@ impl Future for Answer {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let response = ready!(Pin::new(&mut self.response).poll(cx))?;
         let upload = self.upload.take();
-        Poll::Ready(Ok(response.map(|stream| Received { stream, has_trailers_alone: false, upload })))
-    }
-}
-
-impl Received {
-    /// The answer is complete. What is left of the request's body goes on for as long as the cluster wants it.
-    fn finish(&mut self) {
-        if let Some(upload) = self.upload.take() {
-            upload.detach();
-        }
+        let received = |stream| Received { stream, has_trailers_alone: false, _upload: upload };
+        Poll::Ready(Ok(response.map(received)))
     }
 }
 
@@ -102,9 +94,6 @@ impl Body for Received {
             }
         }
         let trailers = ready!(self.stream.poll_trailers(cx));
-        if trailers.is_ok() {
-            self.finish();
-        }
         Poll::Ready(trailers.map(|trailers| trailers.map(Frame::trailers)).transpose())
     }
 
@@ -113,22 +102,14 @@ impl Body for Received {
     }
 }
 
-impl Upload {
-    fn detach(mut self) {
-        self.0 = None;
-    }
-}
-
 impl Drop for Upload {
     fn drop(&mut self) {
-        if let Some(task) = &self.0 {
-            task.abort();
-        }
+        self.0.abort();
     }
 }
 
 /// Sends a body to its end, or until the cluster wants no more of it.
-async fn upload(body: RequestBody, mut stream: SendStream<Bytes>) {
+async fn send_body(body: RequestBody, mut stream: SendStream<Bytes>) {
     let mut body = pin!(body);
     loop {
         // Asked for before there is anything to send: what the cluster can't take yet stays with the client.
