@@ -7,14 +7,16 @@ help: ## Say what can be made
 build: ## The program, optimised: target/release/portcullis
 	cargo build --locked --release
 
-test: ## Every test: units, command line, house rules, the gate against a stub and a real cluster
+test: ## Every test: units, command line, house rules, the gate against a stub and a real cluster; and the cost
 	@echo "Building and running all tests; the first run builds a Kubernetes control plane, which takes about 15 minutes."
 	cargo test --locked
+	@$(MAKE) --no-print-directory cost
 
 bench: ## CPU, latency and throughput beside nginx, HAProxy, Envoy, Go and a TLS relay; wants a quiet machine with two cores
 	cargo bench --locked --bench side_by_side
 
 cost: ## Instructions and allocations of the hot path's steps, against what they were
+	@benches/cost/packages
 	cargo bench --locked --profile cost --bench cost
 
 demo: ## A real cluster, the server and kubectl through it, command by command

