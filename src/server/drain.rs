@@ -9,7 +9,7 @@ use tokio::time::{Instant, interval, sleep};
 
 use super::Workers;
 use super::signals::StopSignals;
-use crate::config::{Limits, MOST_CONNECTIONS};
+use crate::config::Limits;
 use crate::streams::{CutReason, Entry, Registry};
 use crate::telemetry::Metrics;
 
@@ -54,7 +54,7 @@ impl Workers {
     /// Waits until nobody listens and every connection has ended.
     async fn empty(&self) {
         let _ = self.listening.acquire_many(self.count).await;
-        let _ = self.permits.acquire_many(MOST_CONNECTIONS).await;
+        self.places.empty().await;
     }
 }
 

@@ -13,6 +13,7 @@ mod drain;
 mod endpoints;
 mod message;
 mod open_files;
+mod places;
 mod readiness;
 mod reload;
 mod self_signed;
@@ -39,7 +40,7 @@ use crate::authn::{Authenticator, Records, ServiceAccounts};
 use crate::authority::AuthorityError;
 use crate::authz::Impersonation;
 use crate::cluster::{Cluster, ClusterError, Member, Registry};
-use crate::config::{Config, LiveConfig, MOST_CONNECTIONS, Resolution};
+use crate::config::{Config, LiveConfig, Resolution};
 use crate::proxy::{Admission, Clusters, Gate, Lottery};
 use crate::store::{Store, StoreError};
 use crate::telemetry::Telemetry;
@@ -48,11 +49,12 @@ use configuration::{Configuration, Following};
 use connection::Context;
 use dispatch::Dispatch;
 use endpoints::Endpoints;
+use places::Places;
 use readiness::Readiness;
 use reload::Trigger;
 use signals::StopSignals;
 use tls::ServerIdentity;
-use worker::Places;
+use worker::Entrance;
 
 /// The cluster that paths without `/k8s/clusters/<id>` mean.
 const DEFAULT_CLUSTER: &str = "local";
@@ -227,8 +229,7 @@ struct Workers {
     /// One permit each worker that accepts connections.
     listening: Arc<Semaphore>,
     count: u32,
-    /// One permit each connection, of [`MOST_CONNECTIONS`].
-    permits: Arc<Semaphore>,
+    places: Arc<Places>,
 }
 
 impl Workers {
@@ -241,23 +242,21 @@ impl Workers {
         let (draining, draining_seen) = watch::channel(false);
         let (stop, stop_seen) = watch::channel(false);
         let (ended_sender, ended) = mpsc::channel(1);
-        let permits = Arc::new(Semaphore::new(MOST_CONNECTIONS as usize));
         let count = listeners.len();
+        let (places, arrivals) = Places::new(count);
         let listening = Arc::new(Semaphore::new(count));
-        for (number, listener) in listeners.into_iter().enumerate() {
+        for (number, (listener, arrivals)) in listeners.into_iter().zip(arrivals).enumerate() {
             let (shared, draining, control) =
                 (Arc::clone(shared), draining_seen.clone(), control.handle().clone());
-            let places = Places {
-                connections: Arc::clone(&permits),
-                listening: Arc::clone(&listening).try_acquire_owned().ok(),
-            };
-            worker::spawn(number, listener, places, stop_seen.clone(), ended_sender.clone(), move || {
+            let (places, listening) = (Arc::clone(&places), Arc::clone(&listening).try_acquire_owned().ok());
+            let entrance = Entrance { number, listener, places, arrivals, listening };
+            worker::spawn(entrance, stop_seen.clone(), ended_sender.clone(), move || {
                 context(&shared, draining, control)
             })
             .map_err(|error| ServeError::Io("can't start a worker", error))?;
         }
         let count = u32::try_from(count).unwrap_or(u32::MAX);
-        Ok((Self { draining, stop, listening, count, permits }, ended))
+        Ok((Self { draining, stop, listening, count, places }, ended))
     }
 }
 

@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::mpsc::{self, UnboundedReceiver};
+use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::connection::{self, Context};
-use crate::config::MOST_CONNECTIONS;
+use super::places::{Arrival, Places};
 
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 1024;
@@ -43,104 +44,115 @@ impl Drop for Ending {
     }
 }
 
-/// What a worker takes up of what all share.
-pub(super) struct Places {
-    /// One permit a connection, of [`MOST_CONNECTIONS`].
-    pub(super) connections: Arc<Semaphore>,
-    /// Held for as long as the worker accepts connections.
+/// How a worker comes by its connections.
+pub(super) struct Entrance {
+    pub(super) number: usize,
+    pub(super) listener: StdListener,
+    pub(super) places: Arc<Places>,
+    /// What other workers have accepted for it.
+    pub(super) arrivals: UnboundedReceiver<Arrival>,
+    /// Held for as long as it accepts connections.
     pub(super) listening: Option<OwnedSemaphorePermit>,
 }
 
 /// Starts a worker. `context` is made on its thread, where its connections upstream will live. It ends when `stop` does,
 /// and says so on `ended`.
 pub(super) fn spawn(
-    number: usize,
-    listener: StdListener,
-    places: Places,
+    entrance: Entrance,
     stop: watch::Receiver<bool>,
     ended: mpsc::Sender<()>,
     context: impl FnOnce() -> Context + Send + 'static,
 ) -> io::Result<JoinHandle<io::Result<()>>> {
-    std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
+    std::thread::Builder::new().name(format!("worker-{}", entrance.number)).spawn(move || {
         let _ending = Ending(ended);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(run(listener, places, stop, context()))
+        runtime.block_on(run(entrance, stop, context()))
     })
 }
 
-async fn run(
-    listener: StdListener,
-    places: Places,
-    mut stop: watch::Receiver<bool>,
-    context: Context,
-) -> io::Result<()> {
+async fn run(entrance: Entrance, mut stop: watch::Receiver<bool>, context: Context) -> io::Result<()> {
+    let Entrance { number, listener, places, arrivals, listening } = entrance;
     let listener = TcpListener::from_std(listener)?;
     let mut draining = context.draining.clone();
     let dispatch = Arc::clone(&context.dispatch);
     tokio::spawn(async move { dispatch.gate.clusters.follow().await });
-    let Places { connections, listening } = places;
-    let accepting = accept(&listener, &connections, &context);
+    tokio::spawn(take_over(arrivals, context.clone()));
+    let door = Door { number, places, context };
     tokio::select! {
-        never = accepting => match never {},
+        never = door.accept(&listener) => match never {},
         _ = draining.wait_for(|draining| *draining) => {}
     }
     let listener = listener.into_std()?;
-    accept_last(&listener, &connections, &context);
+    door.accept_last(&listener);
     drop((listener, listening));
     // Connections go on on this thread until the server says that it is over.
     let _ = stop.wait_for(|stop| *stop).await;
     Ok(())
 }
 
-async fn accept(
-    listener: &TcpListener,
-    permits: &Arc<Semaphore>,
-    context: &Context,
-) -> std::convert::Infallible {
-    loop {
-        let (stream, address) = match listener.accept().await {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                tracing::warn!(%error, "can't accept a connection");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
-            }
-        };
-        admit(stream, address, permits, context);
-    }
-}
-
-/// Takes in who has connected already and waits to be accepted: closing the socket would reset them.
-fn accept_last(listener: &StdListener, permits: &Arc<Semaphore>, context: &Context) {
-    while let Ok((stream, address)) = listener.accept() {
-        let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
-        match stream {
-            Ok(stream) => admit(stream, address, permits, context),
+/// Serves what other workers have accepted, for as long as any of them accepts.
+async fn take_over(mut arrivals: UnboundedReceiver<Arrival>, context: Context) {
+    while let Some(Arrival { stream, address, place }) = arrivals.recv().await {
+        match TcpStream::from_std(stream) {
+            Ok(stream) => drop(tokio::spawn(connection::serve(context.clone(), stream, address, place))),
             Err(error) => tracing::debug!(%address, %error, "can't serve a connection"),
         }
     }
 }
 
-/// Serves a connection if there is room for one more.
-fn admit(stream: TcpStream, address: SocketAddr, permits: &Arc<Semaphore>, context: &Context) {
-    let most = context.dispatch.gate.limits.current().max_connections;
-    let Some(permit) = place(permits, most) else {
-        context.dispatch.gate.telemetry.metrics.count_rejection("too_many_connections");
-        return;
-    };
-    if let Err(error) = tune(&stream) {
-        tracing::debug!(%address, %error, "can't set socket options");
-        return;
-    }
-    tokio::spawn(connection::serve(context.clone(), stream, address, permit));
+/// Where a worker's connections come in.
+struct Door {
+    number: usize,
+    places: Arc<Places>,
+    context: Context,
 }
 
-/// A place, if fewer than `most` are taken. The bound can change, so it is not the number of permits that there are.
-fn place(permits: &Arc<Semaphore>, most: usize) -> Option<OwnedSemaphorePermit> {
-    let permit = Arc::clone(permits).try_acquire_owned().ok()?;
-    // This one is among those that are taken: of two who come at once none sees the other's place as free.
-    let taken = (MOST_CONNECTIONS as usize).saturating_sub(permits.available_permits());
-    (taken <= most).then_some(permit)
+impl Door {
+    async fn accept(&self, listener: &TcpListener) -> std::convert::Infallible {
+        loop {
+            match listener.accept().await {
+                Ok((stream, address)) => self.admit(stream, address),
+                Err(error) => {
+                    tracing::warn!(%error, "can't accept a connection");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// Takes in who has connected already and waits to be accepted: closing the socket would reset them.
+    fn accept_last(&self, listener: &StdListener) {
+        while let Ok((stream, address)) = listener.accept() {
+            let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
+            match stream {
+                Ok(stream) => self.admit(stream, address),
+                Err(error) => tracing::debug!(%address, %error, "can't serve a connection"),
+            }
+        }
+    }
+
+    /// Has a connection served if there is room for one more: here, or by a worker that has fewer.
+    fn admit(&self, stream: TcpStream, address: SocketAddr) {
+        let gate = &self.context.dispatch.gate;
+        let Some(place) = self.places.take(self.number, gate.limits.current().max_connections) else {
+            gate.telemetry.metrics.count_rejection("too_many_connections");
+            return;
+        };
+        if let Err(error) = tune(&stream) {
+            tracing::debug!(%address, %error, "can't set socket options");
+            return;
+        }
+        if place.worker == self.number {
+            tokio::spawn(connection::serve(self.context.clone(), stream, address, place.permit));
+            return;
+        }
+        match stream.into_std() {
+            Ok(stream) => {
+                self.places.hand_over(place.worker, Arrival { stream, address, place: place.permit });
+            }
+            Err(error) => tracing::debug!(%address, %error, "can't hand a connection over"),
+        }
+    }
 }
 
 fn tune(stream: &TcpStream) -> io::Result<()> {
@@ -157,25 +169,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_is_to_be_had_below_the_bound_whatever_it_is_now() {
-        let permits = Arc::new(Semaphore::new(MOST_CONNECTIONS as usize));
-        let mut held = vec![place(&permits, 2).unwrap(), place(&permits, 2).unwrap()];
-        assert!(place(&permits, 2).is_none() && place(&permits, 1).is_none());
-        held.extend(place(&permits, 3));
-        assert_eq!(held.len(), 3);
-        drop(held.split_off(1));
-        assert!(place(&permits, 1).is_none());
-        assert!(place(&permits, 2).is_some());
-    }
-
-    #[test]
     fn a_worker_that_dies_says_so() {
         let (ended, mut seen) = mpsc::channel(1);
         let (_stop, stop_seen) = watch::channel(false);
         let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
-        let connections = Arc::new(Semaphore::new(1));
-        let places = Places { connections, listening: None };
-        let worker = spawn(0, listener, places, stop_seen, ended, || panic!("no context today")).unwrap();
+        let (places, mut arrivals) = Places::new(1);
+        let entrance =
+            Entrance { number: 0, listener, places, arrivals: arrivals.remove(0), listening: None };
+        let worker = spawn(entrance, stop_seen, ended, || panic!("no context today")).unwrap();
         assert_eq!(seen.blocking_recv(), Some(()));
         assert!(worker.join().is_err());
     }
