@@ -9,7 +9,7 @@ use rustls::client::WantsClientCert;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, ConfigBuilder, RootCertStore, ServerConfig};
+use rustls::{CipherSuite, ClientConfig, ConfigBuilder, RootCertStore, ServerConfig};
 
 /// A server's TLS configuration and the authority that vouches for it.
 pub(crate) struct Identity {
@@ -120,6 +120,9 @@ fn trusting(ca_pem: &[u8]) -> ConfigBuilder<ClientConfig, WantsClientCert> {
         .with_root_certificates(roots)
 }
 
-fn provider() -> Arc<CryptoProvider> {
-    Arc::new(aws_lc_rs::default_provider())
+/// Offers first what Go's clients offer first, which is what most clients of a cluster are.
+pub(crate) fn provider() -> Arc<CryptoProvider> {
+    let mut provider = aws_lc_rs::default_provider();
+    provider.cipher_suites.sort_by_key(|suite| suite.suite() != CipherSuite::TLS13_AES_128_GCM_SHA256);
+    Arc::new(provider)
 }
