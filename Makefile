@@ -13,6 +13,7 @@ test: ## Every test: units, command line, house rules, the gate against a stub a
 	@$(MAKE) --no-print-directory cost
 
 bench: ## CPU, latency and throughput beside nginx, HAProxy, Envoy, Go and a TLS relay; wants a quiet machine with two cores
+	cargo build --locked --profile bench --example controlplane
 	cargo bench --locked --bench side_by_side
 
 cost: ## Instructions and allocations of the hot path's steps, against what they were

@@ -174,7 +174,7 @@ impl House {
             }
             Step::AuthenticateUnknown => {
                 let guesses = self.guesses.replace(self.guesses.get() + 1);
-                let unknown = &self.unknown[(guesses % STRANGERS) as usize];
+                let unknown = self.unknown.get((guesses % STRANGERS) as usize).unwrap();
                 let address = IpAddr::V4(Ipv4Addr::from_bits(guesses));
                 assert!(authenticate(&self.authenticator, unknown, address).await.is_none());
             }

@@ -6,13 +6,14 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use rustls::ClientConfig;
+use rustls::client::Resumption;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::certificates;
+use crate::certificates::{self, Issued};
 
 /// Where to, and whom to trust there.
 #[derive(Clone)]
@@ -42,6 +43,13 @@ pub(crate) struct Answer {
 impl Client {
     pub(crate) fn new(address: SocketAddr, ca_pem: &str) -> Self {
         Self { address, tls: certificates::client(ca_pem.as_bytes(), &["http/1.1"]) }
+    }
+
+    /// One whose connections begin with full handshakes.
+    pub(crate) fn without_resumption(self) -> Self {
+        let mut tls = ClientConfig::clone(&self.tls);
+        tls.resumption = Resumption::disabled();
+        Self { tls: Arc::new(tls), ..self }
     }
 
     /// The bytes of a request.
@@ -126,6 +134,12 @@ impl Connection {
     /// What was received since it was last taken.
     pub(crate) fn received(&mut self) -> &mut Vec<u8> {
         &mut self.received
+    }
+
+    /// Whether the other end began by showing this certificate.
+    pub(crate) fn shows(&self, issued: &Issued) -> bool {
+        let chain = self.stream.get_ref().1.peer_certificates().unwrap_or_default();
+        chain.first().is_some_and(|first| first.as_ref() == issued.certificate_der)
     }
 }
 

@@ -39,9 +39,10 @@ const STORES: &str = "tokens in the store";
 const DELETED: &str = "a token is deleted";
 const TEN_THOUSAND: &str = "h2 to h2, 10000 idle watches";
 const FULL: &str = "overload, twice what the cluster takes";
+const RELOADS: &str = "certificate and configuration replaced";
 const FLOOD: &str = "a flood of bad tokens";
 
-const GOALS: [Goal; 37] = [
+const GOALS: [Goal; 39] = [
     goal("CPU, HTTP/1.1, to nginx", "h1 to h1, 1 KB", CPU, To("nginx"), Most(0.95)),
     goal("CPU, HTTP/1.1, to HAProxy", "h1 to h1, 1 KB", CPU, To("HAProxy"), Most(0.95)),
     goal("CPU, HTTP/2, to HAProxy", "h2 to h2, 1 KB", CPU, To("HAProxy"), Most(1.0)),
@@ -111,6 +112,8 @@ const GOALS: [Goal; 37] = [
         Of("unknown tokens, from many addresses"),
         Most(10.0),
     ),
+    goal("failed while it reloads", RELOADS, "failed", Of("with reloads"), Most(0.0)),
+    goal("watches cut while it reloads", RELOADS, "watches cut", Of("with reloads"), Most(0.0)),
     goal("program, MiB", "program and memory", "program", Of(US), Most(20.0)),
     goal("memory without a request, MiB", "program and memory", "memory", Of(US), Most(15.0)),
     goal("exec to the relay, it says", "exec, what it says", "CPU", To("TLS relay"), Most(1.15)),

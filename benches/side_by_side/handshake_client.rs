@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustls::client::Resumption;
-use rustls::crypto::aws_lc_rs::{default_provider, kx_group};
+use rustls::crypto::aws_lc_rs::kx_group;
 use rustls::crypto::{CryptoProvider, SupportedKxGroup};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use crate::certificates;
 use crate::origin::KILOBYTE;
 use crate::part;
 
@@ -131,7 +132,7 @@ fn configuration(question: &Question) -> ClientConfig {
     };
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(question.ca_pem.as_bytes()).unwrap()).unwrap();
-    let provider = CryptoProvider { kx_groups: groups, ..default_provider() };
+    let provider = CryptoProvider { kx_groups: groups, ..certificates::provider().as_ref().clone() };
     let mut configuration = ClientConfig::builder_with_provider(Arc::new(provider))
         .with_protocol_versions(&[&rustls::version::TLS13])
         .unwrap()

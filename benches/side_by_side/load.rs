@@ -1,12 +1,13 @@
 //! Load by programs that others wrote: wrk for HTTP/1.1, h2load for HTTP/2.
 
+use std::net::SocketAddr;
 use std::process::Command;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::peers::Proxy;
-use crate::process::{OTHERS, Place};
+use crate::process::{OPENSSL, OTHERS, Place};
 
 /// What a connection speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +26,15 @@ pub(crate) struct Load {
     pub(crate) path: &'static str,
     /// What is counted as the answer wanted.
     pub(crate) status: u16,
+}
+
+/// Whom to ask, and as whom.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Target<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) address: SocketAddr,
+    /// The value of the header.
+    pub(crate) authorization: &'a str,
 }
 
 /// What a load came to.
@@ -58,17 +68,22 @@ impl Load {
     /// # Panics
     /// When an answer is not the one wanted: a proxy that fails fast would look fast.
     pub(crate) fn run(&self, place: &Place, proxy: &Proxy, time: Duration) -> Served {
-        let url = format!("https://{}{}", proxy.address, self.path);
-        let header = format!("Authorization: {}", proxy.authorization);
+        self.run_on(place, &proxy.target(), time)
+    }
+
+    /// The same for whatever answers.
+    pub(crate) fn run_on(&self, place: &Place, target: &Target, time: Duration) -> Served {
+        let url = format!("https://{}{}", target.address, self.path);
+        let header = format!("Authorization: {}", target.authorization);
         let seconds = time.as_secs().max(1).to_string();
         let mut command = Command::new("taskset");
-        command.args(["-c", &OTHERS.to_string()]);
+        command.env(OPENSSL.0, OPENSSL.1).args(["-c", &OTHERS.to_string()]);
         match self.protocol {
             Protocol::Http1 => {
                 command.arg(place.program("wrk"));
                 command.args(["-t1", "--latency", "-c", &self.connections.to_string()]);
                 command.args(["-d", &format!("{seconds}s"), "-H", &header, &url]);
-                self.of_wrk(&run(&mut command), proxy)
+                self.of_wrk(&run(&mut command), target)
             }
             Protocol::Http2 => {
                 let log = place.directory().join("h2load.log");
@@ -77,12 +92,12 @@ impl Load {
                 command.args(["-c", &self.connections.to_string(), "-m", &self.streams.to_string()]);
                 command.arg(format!("--log-file={}", log.display())).args(["-H", &header, &url]);
                 let text = run(&mut command);
-                self.of_h2load(&text, &std::fs::read_to_string(log).unwrap(), proxy, time)
+                self.of_h2load(&text, &std::fs::read_to_string(log).unwrap(), target, time)
             }
         }
     }
 
-    fn of_wrk(&self, text: &str, proxy: &Proxy) -> Served {
+    fn of_wrk(&self, text: &str, target: &Target) -> Served {
         let line = |start: &str| text.lines().find_map(|line| line.trim().strip_prefix(start));
         let percentile = |name: &str| duration(line(name).unwrap_or_else(|| panic!("{text}")).trim());
         let (requests, rest) = text
@@ -91,7 +106,7 @@ impl Load {
             .unwrap_or_else(|| panic!("{text}"));
         let others = line("Non-2xx or 3xx responses:").map_or("0", str::trim);
         let wanted = if self.status < 400 { "0" } else { requests };
-        assert!(others == wanted && line("Socket errors").is_none(), "{}: {text}", proxy.peer.name());
+        assert!(others == wanted && line("Socket errors").is_none(), "{}: {text}", target.name);
         Served {
             requests: requests.parse().unwrap(),
             elapsed: duration(rest.split(',').next().unwrap()),
@@ -100,15 +115,15 @@ impl Load {
         }
     }
 
-    fn of_h2load(&self, text: &str, log: &str, proxy: &Proxy, time: Duration) -> Served {
+    fn of_h2load(&self, text: &str, log: &str, target: &Target, time: Duration) -> Served {
         let mut microseconds = Vec::new();
         for line in log.lines() {
             let fields: Vec<_> = line.split_whitespace().collect();
             let [_, status, took] = fields[..] else { continue };
-            assert_eq!(status, self.status.to_string(), "{}: {text}", proxy.peer.name());
+            assert_eq!(status, self.status.to_string(), "{}: {text}", target.name);
             microseconds.push(took.parse::<u64>().unwrap());
         }
-        assert!(!microseconds.is_empty(), "{}: {text}", proxy.peer.name());
+        assert!(!microseconds.is_empty(), "{}: {text}", target.name);
         microseconds.sort_unstable();
         let at =
             |percent: usize| Duration::from_micros(microseconds[(microseconds.len() - 1) * percent / 100]);

@@ -11,10 +11,13 @@
     reason = "a place and a pace go together, and each has the best name there is"
 )]
 
+mod apiserver;
 #[path = "../../tests/support/certificates.rs"]
 #[allow(dead_code, reason = "tests need more of it")]
 mod certificates;
 mod client;
+#[path = "../../tests/support/cluster/mod.rs"]
+mod cluster;
 mod cores;
 mod fan_out;
 mod figures;
@@ -38,6 +41,7 @@ mod peers;
 mod process;
 mod product;
 mod relay;
+mod reload;
 mod report;
 mod requests;
 mod revocation;

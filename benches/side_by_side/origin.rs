@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::process::Command;
 
 use crate::process::{OTHERS, Place, Running, free_address};
 
@@ -44,7 +43,7 @@ impl Origin {
         ];
         let values: Vec<_> = values.iter().map(|(key, value)| (*key, value.as_str())).collect();
         let configuration = place.configuration("origin.conf", "origin.conf", &values);
-        let mut command = Command::new(place.program("nginx"));
+        let mut command = place.command("nginx");
         command.arg("-c").arg(configuration).arg("-p").arg(place.directory());
         Self::new(http1, http2, Running::start(place, OTHERS, &command, http1))
     }

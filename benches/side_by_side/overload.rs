@@ -1,4 +1,4 @@
-//! More than can be served. First the cluster is what is full: an object takes it 10 ms, the gate has 100 places, and
+//! More than can be served. First the cluster is what is full: an object takes it 30 ms, the gate has 100 places, and
 //! twice as many requests are offered as that makes, whether they are answered or not. Then the gate's core is: eight
 //! times as many clients as it has places, each of which comes again at once when it is refused, against its
 //! `Retry-After`. What is served is compared with the peak, which is what as many clients are served as there are places.
@@ -18,8 +18,9 @@ use crate::product::{Product, Setup};
 use crate::scenario::{Pace, Scenario};
 use crate::steady::{Outcome, Steady, percentile};
 
-/// How long an object takes the cluster that is slow.
-const SLOW: Duration = Duration::from_millis(10);
+/// How long an object takes the cluster that is slow: so long that clients and cluster, who share a core, have it half free
+/// when twice as much is offered. Where they have not, it is they who are full.
+const SLOW: Duration = Duration::from_millis(30);
 /// For a cluster that is slow, and for one that is not.
 const PLACES: [usize; 2] = [100, 64];
 

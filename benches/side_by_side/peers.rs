@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::load::Protocol;
+use crate::load::{Protocol, Target};
 use crate::origin::Origin;
 use crate::process::{PROXY, Place, Running, free_address};
 use crate::product::Product;
@@ -28,6 +28,12 @@ pub(crate) struct Proxy {
     pub(crate) process: Running,
     /// What a client presents to it.
     pub(crate) authorization: String,
+}
+
+impl Proxy {
+    pub(crate) fn target(&self) -> Target<'_> {
+        Target { name: self.peer.name(), address: self.address, authorization: &self.authorization }
+    }
 }
 
 impl Peer {
@@ -81,6 +87,11 @@ impl Peer {
 
     pub(crate) fn start(self, place: &Place, origin: &Origin, upstream: Protocol) -> Proxy {
         let at = if upstream == Protocol::Http2 { origin.http2 } else { origin.http1 };
+        self.start_before(place, at, upstream)
+    }
+
+    /// Before whatever listens at `at`.
+    pub(crate) fn start_before(self, place: &Place, at: SocketAddr, upstream: Protocol) -> Proxy {
         if self == Self::Portcullis {
             return Product::start(place, at).into_proxy();
         }
@@ -102,12 +113,12 @@ impl Peer {
             Self::Portcullis => unreachable!("has a start of its own"),
             Self::Relay => relay::command(place, listen, origin, upstream.alpn()),
             Self::Nginx => {
-                let mut command = Command::new(place.program("nginx"));
+                let mut command = place.command("nginx");
                 command.arg("-c").arg(configuration("nginx.conf", &[])).arg("-p").arg(place.directory());
                 command
             }
             Self::Haproxy => {
-                let mut command = Command::new(place.program("haproxy"));
+                let mut command = place.command("haproxy");
                 command.args(["-db", "-f"]).arg(configuration("haproxy.cfg", &[("ALPN", upstream.alpn())]));
                 command
             }
@@ -123,13 +134,13 @@ impl Peer {
                     ("PROTOCOL_OPTIONS", options),
                     ("ALPN", upstream.alpn()),
                 ];
-                let mut command = Command::new(place.program("envoy"));
+                let mut command = place.command("envoy");
                 command.args(["--concurrency", "1", "--log-level", "error", "--disable-hot-restart", "-c"]);
                 command.arg(configuration("envoy.yaml", &values));
                 command
             }
             Self::Go => {
-                let mut command = Command::new(place.program("reverse-proxy"));
+                let mut command = place.command("reverse-proxy");
                 command.args([
                     "-listen",
                     &listen_text,
@@ -140,6 +151,7 @@ impl Peer {
                 let upstream = if upstream == Protocol::Http2 { "h2" } else { "h1" };
                 command.args(["-ca", &file("ca.crt"), "-upstream", upstream]);
                 command.env("GOMAXPROCS", "1").env("TOKEN", "token-bench:of-the-client");
+                command.env("CREDENTIAL", place.credential());
                 command
             }
         }

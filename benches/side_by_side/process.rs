@@ -15,6 +15,10 @@ pub(crate) const PROXY: usize = 0;
 /// The core of origin and clients.
 pub(crate) const OTHERS: usize = 1;
 
+/// The variable by which programs with OpenSSL find what they are to offer.
+pub(crate) const OPENSSL: (&str, &str) =
+    ("OPENSSL_CONF", concat!(env!("CARGO_MANIFEST_DIR"), "/benches/peers/openssl.cnf"));
+
 /// What `/proc` counts time in, whatever the kernel's own clock.
 const TICKS_PER_SECOND: u32 = 100;
 /// For a program to listen.
@@ -35,11 +39,28 @@ impl Place {
         let authority = Authority::new();
         let issued = authority.issue(&["localhost", "127.0.0.1"]);
         let place = Self { programs: programs.to_owned(), directory, ca_pem: authority.pem() };
-        place.write("ca.crt", &place.ca_pem);
+        place.stand_before_origin();
         place.write("server.crt", &issued.certificate_pem);
         place.write("server.key", &issued.key_pem);
         place.write("server.pem", &format!("{}{}", issued.certificate_pem, issued.key_pem));
         place
+    }
+
+    /// Upstream stands nginx again, which looks at no credential.
+    pub(crate) fn stand_before_origin(&self) {
+        self.stand_before(&self.ca_pem, "of-the-proxy");
+    }
+
+    /// What proxies that start now trust upstream, and what they present there. nginx and Envoy present what their
+    /// configurations say.
+    pub(crate) fn stand_before(&self, authorities_pem: &str, credential: &str) {
+        self.write("ca.crt", authorities_pem);
+        self.write("credential", credential);
+    }
+
+    /// What a proxy presents upstream.
+    pub(crate) fn credential(&self) -> String {
+        read_to_string(self.directory.join("credential")).unwrap()
     }
 
     pub(crate) fn directory(&self) -> &Path {
@@ -48,6 +69,13 @@ impl Place {
 
     pub(crate) fn program(&self, name: &str) -> PathBuf {
         self.programs.join(name)
+    }
+
+    /// To start one of them.
+    pub(crate) fn command(&self, name: &str) -> Command {
+        let mut command = Command::new(self.program(name));
+        command.env(OPENSSL.0, OPENSSL.1);
+        command
     }
 
     pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
@@ -60,7 +88,9 @@ impl Place {
     pub(crate) fn configuration(&self, name: &str, as_name: &str, values: &[(&str, &str)]) -> PathBuf {
         let path = format!("{}/benches/peers/{name}", env!("CARGO_MANIFEST_DIR"));
         let mut text = read_to_string(path).unwrap();
-        for (key, value) in values.iter().copied().chain([("DIRECTORY", self.directory.to_str().unwrap())]) {
+        let credential = self.credential();
+        let everywhere = [("DIRECTORY", self.directory.to_str().unwrap()), ("CREDENTIAL", &credential)];
+        for (key, value) in values.iter().copied().chain(everywhere) {
             text = text.replace(&format!("{{{{{key}}}}}"), value);
         }
         self.write(as_name, &text)
@@ -109,8 +139,7 @@ impl Running {
 
     /// User and system time of it and of all its children so far.
     pub(crate) fn cpu(&self) -> Duration {
-        let ticks: u32 = tree(self.id()).iter().map(|(_, ticks)| ticks).sum();
-        Duration::from_secs(1) * ticks / TICKS_PER_SECOND
+        cpu_of(self.id())
     }
 }
 
@@ -134,6 +163,12 @@ pub(crate) fn move_to_others() {
     let (core, process) = (OTHERS.to_string(), std::process::id().to_string());
     let moved = Command::new("taskset").args(["-a", "-p", "-c", &core, &process]).output().unwrap();
     assert!(moved.status.success(), "{}", String::from_utf8_lossy(&moved.stderr));
+}
+
+/// User and system time of a process and of all its children so far.
+pub(crate) fn cpu_of(root: u32) -> Duration {
+    let ticks: u32 = tree(root).iter().map(|(_, ticks)| ticks).sum();
+    Duration::from_secs(1) * ticks / TICKS_PER_SECOND
 }
 
 /// An address that nobody listens at.

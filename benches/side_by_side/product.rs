@@ -136,8 +136,9 @@ fn kubeconfig(place: &Place, origin: SocketAddr) -> String {
         "apiVersion: v1\nkind: Config\ncurrent-context: origin\n\
          clusters: [{{name: origin, cluster: {{server: 'https://{origin}', certificate-authority: '{}/ca.crt'}}}}]\n\
          contexts: [{{name: origin, context: {{cluster: origin, user: gate}}}}]\n\
-         users: [{{name: gate, user: {{token: of-the-proxy}}}}]\n",
-        place.directory().display()
+         users: [{{name: gate, user: {{token: {}}}}}]\n",
+        place.directory().display(),
+        place.credential()
     )
 }
 

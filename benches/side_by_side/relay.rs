@@ -33,8 +33,7 @@ pub(crate) fn run(arguments: &[String]) {
 pub(crate) fn acceptor(directory: &str, protocols: &[&str]) -> TlsAcceptor {
     let chain = CertificateDer::pem_file_iter(format!("{directory}/server.crt")).unwrap();
     let key = PrivateKeyDer::from_pem_file(format!("{directory}/server.key")).unwrap();
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut server = rustls::ServerConfig::builder_with_provider(provider)
+    let mut server = rustls::ServerConfig::builder_with_provider(certificates::provider())
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_no_client_auth()

@@ -5,7 +5,8 @@ use std::time::Duration;
 use crate::figures::Table;
 use crate::process::Place;
 use crate::{
-    cores, fan_out, flood, footprint, handshakes, overload, requests, revocation, tokens, tunnel, watches,
+    apiserver, cores, fan_out, flood, footprint, handshakes, overload, reload, requests, revocation, tokens,
+    tunnel, watches,
 };
 
 /// How long and how often.
@@ -47,8 +48,10 @@ pub(crate) fn all() -> Vec<Scenario> {
     all.extend(cores::all());
     all.extend(tunnel::all());
     all.extend(revocation::all());
+    all.extend(reload::all());
     all.extend(tokens::all());
     all.extend(footprint::all());
+    all.extend(apiserver::all());
     all
 }
 

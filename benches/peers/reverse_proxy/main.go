@@ -39,12 +39,13 @@ func main() {
 		transport.TLSNextProto = map[string]func(string, *tls.Conn) http.RoundTripper{}
 	}
 	known := sha256.Sum256([]byte(os.Getenv("TOKEN")))
+	credential := "Bearer " + os.Getenv("CREDENTIAL")
 	proxy := &httputil.ReverseProxy{
 		Transport: transport,
 		Rewrite: func(request *httputil.ProxyRequest) {
 			request.SetURL(target)
 			headers := request.Out.Header
-			headers.Set("Authorization", "Bearer of-the-proxy")
+			headers.Set("Authorization", credential)
 			headers.Set("Impersonate-User", "alice")
 			headers["Impersonate-Group"] = []string{"dev", "ops", "system:authenticated"}
 		},
