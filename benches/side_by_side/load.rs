@@ -28,6 +28,9 @@ pub(crate) struct Load {
     pub(crate) status: u16,
 }
 
+/// Beyond the time that a load is to take; then it is given up.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// Whom to ask, and as whom.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Target<'a> {
@@ -76,7 +79,9 @@ impl Load {
         let url = format!("https://{}{}", target.address, self.path);
         let header = format!("Authorization: {}", target.authorization);
         let seconds = time.as_secs().max(1).to_string();
-        let mut command = Command::new("taskset");
+        // Whoever is not answered would wait for good.
+        let mut command = Command::new("timeout");
+        command.arg((time + PATIENCE).as_secs().to_string()).arg("taskset");
         command.env(OPENSSL.0, OPENSSL.1).args(["-c", &OTHERS.to_string()]);
         match self.protocol {
             Protocol::Http1 => {

@@ -121,15 +121,16 @@ impl Running {
         }
         let errors = place.directory().join(format!("{}.errors", listens.port()));
         pinned.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&errors).unwrap());
-        let mut child = pinned.spawn().unwrap();
+        // From here on it is stopped whatever happens.
+        let mut running = Self(pinned.spawn().unwrap());
         let begun = Instant::now();
         while TcpStream::connect(listens).is_err() {
-            let ended = child.try_wait().unwrap();
+            let ended = running.0.try_wait().unwrap();
             let says = || read_to_string(&errors).unwrap_or_default();
             assert!(ended.is_none() && begun.elapsed() < PATIENCE, "{command:?} does not listen: {}", says());
             sleep(Duration::from_millis(1));
         }
-        Self(child)
+        running
     }
 
     /// Its number, which is that of the program itself where that was not started by a shell that stays.

@@ -93,13 +93,14 @@ async fn serve_http1(
         .max_headers(limits.max_headers * LIBRARY_FACTOR)
         .max_header_size(head);
     let (activity, leaving) = (Activity::new(), AtomicBool::new(false));
+    let (served, asking, is_leaving) = (&context.dispatch, &client, &leaving);
     let service = service_fn(|request: Request<Incoming>| {
         let busy = activity.begin();
-        let answered = dispatch(&context.dispatch, &client, request);
-        // Boxed, as the library keeps room for one of these for as long as the connection lasts.
-        Box::pin(async {
-            let mut answer = answered.await;
-            if leaving.load(Ordering::Relaxed) && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+        // Boxed, as the library keeps room for one of these for as long as the connection lasts; and begun in its box, as
+        // it would be moved into it otherwise.
+        Box::pin(async move {
+            let mut answer = dispatch(served, asking, request).await;
+            if is_leaving.load(Ordering::Relaxed) && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
                 answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
             Ok::<_, Infallible>(answer.map(|body| busy.until_passed(body)))

@@ -1,8 +1,8 @@
 //! How a line of the access log is written: as one JSON object, or as `key=value` pairs for people.
 
-use std::fmt::Display;
 use std::io::Write;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use http::Version;
 use jiff::fmt::temporal::DateTimePrinter;
@@ -33,15 +33,14 @@ pub(super) fn append(out: &mut Vec<u8>, format: LogFormat, entry: &Entry) {
     line.text("impersonated_user", entry.impersonated_user.as_ref().map_or("", |user| user.as_str()));
     line.text("token", entry.token.as_ref().map_or("", |token| token.as_str()));
     if let Some(code) = entry.code {
-        line.bare("code", code.as_u16());
+        line.bare("code", code.as_str());
     }
     line.text("reason", entry.reason);
-    line.bare("bytes_received", entry.bytes_received);
-    line.bare("bytes_sent", entry.bytes_sent);
-    let micros = u64::try_from(entry.duration.as_micros()).unwrap_or(u64::MAX);
-    line.bare("duration_ms", format_args!("{}.{:03}", micros / 1000, micros % 1000));
+    line.number("bytes_received", entry.bytes_received);
+    line.number("bytes_sent", entry.bytes_sent);
+    line.milliseconds("duration_ms", entry.duration);
     if entry.upgraded {
-        line.bare("upgraded", true);
+        line.bare("upgraded", "true");
     }
     line.end();
 }
@@ -76,13 +75,18 @@ impl Line<'_> {
     }
 
     fn key(&mut self, key: &str) {
-        let (separator, quote, colon) = match self.format {
-            LogFormat::Json => (",", "\"", ":"),
-            LogFormat::Text => (" ", "", "="),
-        };
-        let separator = if std::mem::take(&mut self.is_first) { "" } else { separator };
-        for part in [separator, quote, key, quote, colon] {
-            self.out.extend_from_slice(part.as_bytes());
+        let is_first = std::mem::take(&mut self.is_first);
+        match self.format {
+            LogFormat::Json => {
+                self.out.extend_from_slice(if is_first { b"\"" } else { b",\"" });
+                self.out.extend_from_slice(key.as_bytes());
+                self.out.extend_from_slice(b"\":");
+            }
+            LogFormat::Text => {
+                self.out.extend_from_slice(if is_first { b"" } else { b" " });
+                self.out.extend_from_slice(key.as_bytes());
+                self.out.push(b'=');
+            }
         }
     }
 
@@ -114,9 +118,24 @@ impl Line<'_> {
     }
 
     /// A value of ours that is a number or a word, and needs neither quotes nor escaping.
-    fn bare(&mut self, key: &str, value: impl Display) {
+    fn bare(&mut self, key: &str, value: &str) {
         self.key(key);
-        self.print(format_args!("{value}"));
+        self.out.extend_from_slice(value.as_bytes());
+    }
+
+    fn number(&mut self, key: &str, value: u64) {
+        self.bare(key, itoa::Buffer::new().format(value));
+    }
+
+    /// With three digits after the point.
+    fn milliseconds(&mut self, key: &str, time: Duration) {
+        let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        self.number(key, micros / 1000);
+        // Beginning with 1, so that zeros are written.
+        let mut digits = itoa::Buffer::new();
+        let digits = digits.format(1000 + micros % 1000).as_bytes();
+        self.out.push(b'.');
+        self.out.extend_from_slice(digits.get(1..).unwrap_or_default());
     }
 
     /// A value that may come from a client.
@@ -165,7 +184,6 @@ impl Line<'_> {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::time::Duration;
 
     use http::{Method, StatusCode, Uri};
 

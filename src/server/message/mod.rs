@@ -8,6 +8,8 @@
 #[cfg(test)]
 mod tests;
 
+use memchr::{memchr, memchr_iter};
+
 /// Longest line of a chunk's size with its extensions.
 const MAX_CHUNK_LINE: usize = 4096;
 /// Longest chunk size taken, in hexadecimal digits: no chunk is larger than 2^60 bytes.
@@ -98,7 +100,7 @@ impl Inspector {
 
     /// Takes bytes up to the end of a line and, when it is there, acts on the line.
     fn line(&mut self, bytes: &[u8]) -> (usize, Result<(), &'static str>) {
-        let end = bytes.iter().position(|byte| *byte == b'\n');
+        let end = memchr(b'\n', bytes);
         let taken = end.map_or(bytes.len(), |end| end + 1);
         self.buffer.extend_from_slice(bytes.get(..taken).unwrap_or_default());
         let limit = if self.state == State::ChunkSize { MAX_CHUNK_LINE } else { self.max_head };
@@ -170,7 +172,13 @@ impl Inspector {
 
 /// Checks a head, each line with its CRLF, and says how the body behind it is delimited.
 fn check_head(head: &[u8]) -> Result<Framing, &'static str> {
-    let mut lines = head.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    let mut start = 0;
+    let ends = memchr_iter(b'\n', head).chain([head.len()]);
+    let mut lines = ends.map(|end| {
+        let line = head.get(start..end).unwrap_or_default();
+        start = end + 1;
+        line.strip_suffix(b"\r").unwrap_or(line)
+    });
     let http_1_0 = check_request_line(lines.next().unwrap_or_default())?;
     let (mut hosts, mut length, mut chunked) = (0, None, false);
     for line in lines.filter(|line| !line.is_empty()) {
@@ -209,7 +217,7 @@ fn check_request_line(line: &[u8]) -> Result<bool, &'static str> {
     };
     // A fragment is not sent (RFC 9110, 4.2.5) and would be dropped; the rest has no place in a URI unescaped and some
     // server takes a backslash for a slash.
-    if !target.iter().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'#' | b'\\')) {
+    if !each(target, |byte| byte.is_ascii_graphic() && !matches!(byte, b'#' | b'\\')) {
         return Err("request target has a character that must be escaped");
     }
     match version {
@@ -220,21 +228,37 @@ fn check_request_line(line: &[u8]) -> Result<bool, &'static str> {
 }
 
 fn split_field(line: &[u8]) -> Result<(&[u8], &[u8]), &'static str> {
-    let colon = line.iter().position(|byte| *byte == b':').ok_or("header line has no colon")?;
+    let colon = memchr(b':', line).ok_or("header line has no colon")?;
     let (name, value) = (line.get(..colon).unwrap_or_default(), line.get(colon + 1..).unwrap_or_default());
-    if name.is_empty() || !name.iter().all(|byte| is_token(*byte)) {
+    if name.is_empty() || !each(name, is_token) {
         return Err("header name is not a token");
     }
-    if value.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t') {
+    if !each(value, |byte| !byte.is_ascii_control() || byte == b'\t') {
         return Err("header value has a control character");
     }
     Ok((name, trim(value)))
 }
 
-/// RFC 9110, 5.6.2.
-fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+/// Whether all are good. All are looked at, whatever comes before, which is how many are looked at at once.
+fn each(bytes: &[u8], is_good: impl Fn(u8) -> bool) -> bool {
+    bytes.iter().fold(true, |all, byte| all & is_good(*byte))
 }
+
+fn is_token(byte: u8) -> bool {
+    TOKEN.get(usize::from(byte)).copied().unwrap_or_default()
+}
+
+/// Which bytes a token may have (RFC 9110, 5.6.2).
+#[expect(clippy::indexing_slicing, reason = "a byte is within 256, and it is the compiler that indexes")]
+const TOKEN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut tokens: &[u8] = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    while let [byte, rest @ ..] = tokens {
+        table[*byte as usize] = true;
+        tokens = rest;
+    }
+    table
+};
 
 /// Spaces and tabs alone are optional white space (RFC 9110, 5.6.3).
 fn trim(mut value: &[u8]) -> &[u8] {
