@@ -162,14 +162,14 @@ async fn copy(
     mut stream: Guard,
     record: &mut RequestRecord,
 ) -> Option<TokioIo<Upgraded>> {
-    let ending = Ending::default();
+    let ending = Ending::of(&stream);
     let mut client = ClientSide::new(TokioIo::new(client), &ending);
     let mut upstream = ClusterSide::new(TokioIo::new(upstream), &ending, protocol.frames());
     let (copied, cut) = {
         let both = copy_bidirectional_with_sizes(&mut client, &mut upstream, BUFFER_BYTES, BUFFER_BYTES);
         let mut both = pin!(both);
         tokio::select! {
-            copied = &mut both => (Some(copied), None),
+            biased;
             cut = stream.cut() => {
                 ending.begin(protocol.goodbye(&stream, cut));
                 let mut copied = timeout(FRAME_PATIENCE, &mut both).await.ok();
@@ -179,6 +179,7 @@ async fn copy(
                 }
                 (copied, Some(cut))
             }
+            copied = &mut both => (Some(copied), None),
         }
     };
     record.add_bytes_received(upstream.written);

@@ -5,21 +5,22 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::proxy::websocket::{Frames, Goodbye};
+use crate::streams::{Entry, Guard};
 
 /// How many bytes of a frame are passed on at once when a tunnel ends.
 const PIECE_BYTES: usize = 1 << 10;
 
 /// That a tunnel is to end, for both sides to learn. Whoever changes it has the copying polled afterwards.
-#[derive(Default)]
 pub(super) struct Ending {
+    stream: Arc<Entry>,
     /// What the client is told, where its protocol has words for it.
     goodbye: OnceLock<Option<Goodbye>>,
     is_hurried: AtomicBool,
@@ -45,6 +46,22 @@ pub(super) struct ClusterSide<'e, T> {
 }
 
 impl Ending {
+    pub(super) fn of(stream: &Guard) -> Self {
+        let stream = Arc::clone(stream.entry());
+        Self {
+            stream,
+            goodbye: OnceLock::new(),
+            is_hurried: AtomicBool::new(false),
+            cluster_has_ended: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether the stream was cut and the end has yet to begin, which the copying's task has been woken for: what arrived
+    /// since the cut is not to pass before that.
+    fn is_due(&self) -> bool {
+        self.stream.cut().is_some()
+    }
+
     pub(super) fn begin(&self, goodbye: Option<Goodbye>) {
         let _ = self.goodbye.set(goodbye);
     }
@@ -72,6 +89,9 @@ impl<T: AsyncRead + Unpin> AsyncRead for ClientSide<'_, T> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         if self.ending.goodbye.get().is_none() {
+            if self.ending.is_due() {
+                return Poll::Pending;
+            }
             return Pin::new(&mut self.inner).poll_read(cx, buffer);
         }
         // An apiserver that is told of our end at once would not finish its frame.
@@ -128,6 +148,9 @@ impl<T: AsyncRead + Unpin> AsyncRead for ClusterSide<'_, T> {
         let this = &mut *self;
         let ending = this.ending;
         let Some(goodbye) = ending.goodbye.get() else {
+            if ending.is_due() {
+                return Poll::Pending;
+            }
             let before = buffer.filled().len();
             ready!(Pin::new(&mut this.inner).poll_read(cx, buffer))?;
             let read = buffer.filled().get(before..).unwrap_or_default();
