@@ -2,7 +2,7 @@
 //! they may use; administrators see all, and add, change, test and delete those that the configuration does not name.
 
 mod input;
-mod kubeconfig;
+pub(super) mod kubeconfig;
 mod object;
 mod verdict;
 
@@ -14,7 +14,6 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use input::ClusterRequest;
-pub(super) use kubeconfig::KubeconfigsRequest;
 use kubeconfig::{KubeconfigObject, KubeconfigRequest};
 pub(super) use object::ClusterObject;
 use verdict::VerdictObject;
