@@ -167,7 +167,7 @@ impl House {
             Step::VerifyKey => assert!(black_box(&self.hash).verify(black_box(&self.key))),
             Step::RequestInfo => drop(black_box(self.info())),
             Step::SanitizeHeaders => {
-                drop(black_box(sanitize(black_box(&self.headers), Version::HTTP_2).unwrap()));
+                drop(black_box(sanitize(black_box(self.headers.clone()), Version::HTTP_2).unwrap()));
             }
             Step::AuthenticateCached => {
                 assert!(authenticate(&self.authenticator, &self.headers, CLIENT.ip()).await.is_some());
@@ -209,7 +209,7 @@ impl House {
     }
 
     fn impersonate(&self, authenticated: &Authenticated) -> Box<UpstreamRequest> {
-        let (headers, _) = sanitize(black_box(&self.headers), Version::HTTP_2).unwrap();
+        let (headers, _) = sanitize(black_box(self.headers.clone()), Version::HTTP_2).unwrap();
         UpstreamRequest::impersonating(
             authz::permit(authenticated),
             Some(HeaderValue::from_static("Bearer of-the-gate")),

@@ -199,7 +199,7 @@ impl Asker {
         question: Bytes,
     ) -> Result<Request<Full<Bytes>>, AskError> {
         let mut request = Request::post(format!("{}{path}", endpoint.path_prefix))
-            .header(HOST, endpoint.authority.as_str())
+            .header(HOST, endpoint.host_header.clone())
             .header(USER_AGENT, concat!("portcullis/", env!("CARGO_PKG_VERSION")))
             .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
             .header(ACCEPT, HeaderValue::from_static("application/json"));

@@ -1,6 +1,7 @@
 //! Where an apiserver is.
 
 use http::Uri;
+use http::header::HeaderValue;
 use http::uri::{Authority, Scheme};
 use rustls::pki_types::ServerName;
 
@@ -21,8 +22,10 @@ pub struct Endpoint {
     pub port: u16,
     /// The name its certificate must carry.
     pub server_name: ServerName<'static>,
-    /// For the `Host` header and `:authority`.
+    /// For `:authority`.
     pub authority: Authority,
+    /// The same for the `Host` header.
+    pub host_header: HeaderValue,
     /// What precedes every path, without a slash at its end; mostly empty.
     pub path_prefix: String,
     /// Whether requests should go there.
@@ -46,12 +49,15 @@ impl Endpoint {
         let host = authority.host().trim_start_matches('[').trim_end_matches(']');
         let server_name = ServerName::try_from(tls_server_name.unwrap_or(host).to_owned())
             .map_err(|_| wrong("its name can't stand in a certificate"))?;
+        let host_header = HeaderValue::from_str(authority.as_str())
+            .map_err(|_| wrong("its host can't stand in a header"))?;
         Ok(Self {
             url: url.clone(),
             host: host.to_owned(),
             port: authority.port_u16().unwrap_or(HTTPS_PORT),
             server_name,
             authority: authority.clone(),
+            host_header,
             path_prefix: url.path().trim_end_matches('/').to_owned(),
             health: Health::default(),
             attempts: Attempts::default(),

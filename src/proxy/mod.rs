@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue, UPGRADE};
 use http::request::Parts;
-use http::{Method, Request, Response, StatusCode, Version};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 
@@ -108,7 +108,7 @@ async fn forward(
     let on_upgrade = hyper::upgrade::on(&mut request);
     let (parts, incoming) = request.into_parts();
     let destination = gate.clusters.destination(parts.uri.path());
-    let info = destination.as_ref().map(|destination| info(&parts, destination));
+    let info = destination.as_ref().map(|destination| info(&parts.method, &parts.uri, destination));
     if let (Some(destination), Some(info)) = (&destination, &info) {
         record.set_cluster(destination.member().record.id.shared());
         record.set_request_info(info);
@@ -121,7 +121,7 @@ async fn forward(
     };
     let (destination, info) = destination.zip(info).ok_or(ProxyError::UnknownCluster)?;
     let kind = StreamKind::of(&info);
-    let (headers, asked) = passing(&parts, kind)?;
+    let (headers, asked) = passing(parts.headers, parts.version, kind)?;
     let mut permit = caller.permit();
     let way = gate.clusters.reach(&destination, &permit).await?;
     let route = way.route(&destination);
@@ -165,10 +165,11 @@ async fn forward(
 
 /// What of the client's headers goes on, and whom it asks to be.
 fn passing(
-    parts: &Parts,
+    headers: HeaderMap,
+    version: Version,
     kind: StreamKind,
 ) -> Result<(SanitizedHeaders, Option<AskedImpersonation>), ProxyError> {
-    let (mut headers, asked) = sanitize(&parts.headers, parts.version)?;
+    let (mut headers, asked) = sanitize(headers, version)?;
     if kind.ends_between_parts() {
         headers.decline_codings();
     }
@@ -256,9 +257,9 @@ pub fn refuse(
 }
 
 /// What the request asks of its cluster.
-fn info<'p>(parts: &'p Parts, destination: &Destination) -> RequestInfo<'p> {
-    let path = parts.uri.path().get(destination.path_offset()..).unwrap_or("/");
-    RequestInfo::of(&parts.method, path, parts.uri.query())
+fn info<'p>(method: &'p Method, uri: &'p Uri, destination: &Destination) -> RequestInfo<'p> {
+    let path = uri.path().get(destination.path_offset()..).unwrap_or("/");
+    RequestInfo::of(method, path, uri.query())
 }
 
 impl Gate {

@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -45,6 +44,15 @@ pub(super) struct Context {
     pub(super) draining: watch::Receiver<bool>,
 }
 
+/// What the requests of a connection share.
+struct Served {
+    dispatch: Arc<Dispatch>,
+    client: Arc<Client>,
+    activity: Arc<Activity>,
+    /// On HTTP/1.1: the client is to be told in the next answer that it is the last.
+    is_leaving: AtomicBool,
+}
+
 /// Serves one connection to its end.
 pub(super) async fn serve(
     context: Context,
@@ -52,89 +60,96 @@ pub(super) async fn serve(
     address: SocketAddr,
     permit: OwnedSemaphorePermit,
 ) {
-    let limits = context.dispatch.gate.limits.current();
-    let handshake = tokio::time::timeout(limits.tls_handshake_timeout, context.acceptor.accept(stream)).await;
-    let stream = match handshake {
-        Ok(Ok(stream)) => stream,
-        Ok(Err(error)) => {
-            tracing::debug!(%address, %error, "TLS handshake failed");
-            return;
-        }
-        Err(_) => {
-            tracing::debug!(%address, "TLS handshake took too long");
-            return;
-        }
-    };
+    // In a box that goes when it is done: a connection would have room for it for as long as it lasts.
+    let Some(stream) = Box::pin(shake_hands(&context, stream, address)).await else { return };
     // By what the client asked for, never by a look at its first bytes: a client that sends nothing would be waited for.
-    // Each boxed, so that a connection has room for its own protocol and is not moved with it.
     if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
-        Box::pin(serve_http2(context, stream, address, permit)).await;
+        serve_http2(context, stream, address, permit).await;
     } else {
-        Box::pin(serve_http1(context, stream, address, permit)).await;
+        serve_http1(context, stream, address, permit).await;
     }
 }
 
-async fn serve_http1(
+async fn shake_hands(
+    context: &Context,
+    stream: TcpStream,
+    address: SocketAddr,
+) -> Option<TlsStream<TcpStream>> {
+    let limit = context.dispatch.gate.limits.current().tls_handshake_timeout;
+    match tokio::time::timeout(limit, context.acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => Some(stream),
+        Ok(Err(error)) => {
+            tracing::debug!(%address, %error, "TLS handshake failed");
+            None
+        }
+        Err(_) => {
+            tracing::debug!(%address, "TLS handshake took too long");
+            None
+        }
+    }
+}
+
+/// Like [`serve_http2`] it makes the connection before it waits for anything: an asynchronous function keeps what it was
+/// given beside what it makes of it.
+fn serve_http1(
     context: Context,
     stream: TlsStream<TcpStream>,
     address: SocketAddr,
     permit: OwnedSemaphorePermit,
-) {
+) -> impl Future<Output = ()> {
     let limits = context.dispatch.gate.limits.current();
     let head = limits.max_header_bytes * LIBRARY_FACTOR;
     let io = ClientIo::http1(stream, head, limits.first_byte_timeout, limits.header_timeout);
-    let client = client(address, io.check(), permit, &context);
+    let served = Served::new(&context, address, io.check(), permit);
+    let idle_timeout = limits.idle_timeout;
     let mut builder = http1::Builder::new();
     builder
-        .timer(TokioTimer::new())
-        // The library starts this timer when the last answer is out, so it is the time a connection may be idle; a head
-        // that has begun has its own deadline in `ClientIo`.
-        .header_read_timeout(limits.idle_timeout)
+        // A head that has begun has its deadline in `ClientIo`; between two requests, `idle_timeout` bounds the time.
+        .header_read_timeout(None)
         .max_headers(limits.max_headers * LIBRARY_FACTOR)
         .max_header_size(head);
-    let (activity, leaving) = (Activity::new(), AtomicBool::new(false));
-    let (served, asking, is_leaving) = (&context.dispatch, &client, &leaving);
-    let service = service_fn(|request: Request<Incoming>| {
-        let busy = activity.begin();
-        // Boxed, as the library keeps room for one of these for as long as the connection lasts; and begun in its box, as
-        // it would be moved into it otherwise.
-        Box::pin(async move {
-            let mut answer = dispatch(served, asking, request).await;
-            if is_leaving.load(Ordering::Relaxed) && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
-                answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-            }
-            Ok::<_, Infallible>(answer.map(|body| busy.until_passed(body)))
-        })
-    });
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(io), service).with_upgrades());
-    let mut draining = context.draining.clone();
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = client.hang_up.notified() => return,
-        () = async {
-            // An error means that the server is gone altogether.
-            let _ = draining.wait_for(|draining| *draining).await;
-            leaving.store(true, Ordering::Relaxed);
-            activity.touch();
-            activity.quiet_for(LAST_FAREWELL).await;
-        } => {
-            // By now it is idle: the library closes it at once.
-            connection.as_mut().graceful_shutdown();
-            connection.await
+    let service = service_fn({
+        let served = Arc::clone(&served);
+        move |request: Request<Incoming>| {
+            let (served, busy) = (Arc::clone(&served), served.activity.begin());
+            // Boxed, as the library keeps room for one of these for as long as the connection lasts; and begun in its
+            // box, as it would be moved into it otherwise.
+            Box::pin(async move {
+                let mut answer = dispatch(&served.dispatch, &served.client, request).await;
+                let is_leaving = served.is_leaving.load(Ordering::Relaxed);
+                if is_leaving && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+                    answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
+                Ok::<_, Infallible>(answer.map(|body| busy.until_passed(body)))
+            })
         }
-    };
-    note_end(&client, ended);
+    });
+    let mut connection = Box::pin(builder.serve_connection(TokioIo::new(io), service).with_upgrades());
+    let mut draining = context.draining;
+    async move {
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = served.client.hang_up.notified() => return,
+            () = served.rests(idle_timeout, &mut draining) => {
+                // The library closes it at once.
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        served.note_end(ended);
+    }
 }
 
-async fn serve_http2(
+fn serve_http2(
     context: Context,
     stream: TlsStream<TcpStream>,
     address: SocketAddr,
     permit: OwnedSemaphorePermit,
-) {
+) -> impl Future<Output = ()> {
     let limits = context.dispatch.gate.limits.current();
+    let idle_timeout = limits.idle_timeout;
     let io = ClientIo::http2(stream, limits.first_byte_timeout);
-    let client = client(address, io.check(), permit, &context);
+    let served = Served::new(&context, address, io.check(), permit);
     let header_list = u32::try_from(limits.max_header_bytes * LIBRARY_FACTOR).unwrap_or(u32::MAX);
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder
@@ -145,51 +160,70 @@ async fn serve_http2(
         .initial_connection_window_size(CONNECTION_WINDOW)
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_TIMEOUT);
-    let activity = Activity::new();
     let service = service_fn({
-        let (served, client, activity) =
-            (Arc::clone(&context.dispatch), Arc::clone(&client), Arc::clone(&activity));
+        let served = Arc::clone(&served);
         move |request: Request<Incoming>| {
-            let (served, client, busy) = (Arc::clone(&served), Arc::clone(&client), activity.begin());
+            let (served, busy) = (Arc::clone(&served), served.activity.begin());
             // Boxed, as the library moves what it is given several times before it runs.
             Box::pin(async move {
-                let answer = dispatch(&served, &client, request).await;
+                let answer = dispatch(&served.dispatch, &served.client, request).await;
                 Ok::<_, Infallible>(answer.map(|body| busy.until_passed(body)))
             })
         }
     });
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(io), service));
-    let mut draining = context.draining.clone();
-    let farewell = tokio::select! {
-        ended = connection.as_mut() => return note_end(&client, ended),
-        () = client.hang_up.notified() => return,
-        () = client.go_away.notified() => FAREWELL,
-        () = activity.quiet_for(limits.idle_timeout) => FAREWELL,
-        _ = draining.wait_for(|draining| *draining) => LAST_FAREWELL,
-    };
-    // GOAWAY, and once the client has heard of it another one that names the last request that is served (RFC 9113, 6.8).
-    connection.as_mut().graceful_shutdown();
-    activity.touch();
-    tokio::select! {
-        ended = connection => note_end(&client, ended),
-        () = client.hang_up.notified() => {}
-        // Who does not take his leave is not waited for.
-        () = activity.quiet_for(farewell) => {}
+    let mut connection = Box::pin(builder.serve_connection(TokioIo::new(io), service));
+    let mut draining = context.draining;
+    async move {
+        let Served { client, activity, .. } = &*served;
+        let farewell = tokio::select! {
+            ended = connection.as_mut() => return served.note_end(ended),
+            () = client.hang_up.notified() => return,
+            () = client.go_away.notified() => FAREWELL,
+            () = activity.quiet_for(idle_timeout) => FAREWELL,
+            _ = draining.wait_for(|draining| *draining) => LAST_FAREWELL,
+        };
+        // GOAWAY, and once the client has heard of it another one that names the last request that is served (RFC 9113,
+        // 6.8).
+        connection.as_mut().graceful_shutdown();
+        activity.touch();
+        tokio::select! {
+            ended = connection => served.note_end(ended),
+            () = client.hang_up.notified() => {}
+            // Who does not take his leave is not waited for.
+            () = activity.quiet_for(farewell) => {}
+        }
     }
 }
 
-fn client(
-    address: SocketAddr,
-    messages: Arc<MessageCheck>,
-    permit: OwnedSemaphorePermit,
-    context: &Context,
-) -> Arc<Client> {
-    let gauge = context.dispatch.gate.telemetry.metrics.open_client_connection();
-    Arc::new(Client::new(address, messages, permit, gauge))
-}
+impl Served {
+    fn new(
+        context: &Context,
+        address: SocketAddr,
+        messages: Arc<MessageCheck>,
+        permit: OwnedSemaphorePermit,
+    ) -> Arc<Self> {
+        let dispatch = Arc::clone(&context.dispatch);
+        let gauge = dispatch.gate.telemetry.metrics.open_client_connection();
+        let client = Arc::new(Client::new(address, messages, permit, gauge));
+        Arc::new(Self { dispatch, client, activity: Activity::new(), is_leaving: AtomicBool::new(false) })
+    }
 
-fn note_end(client: &Client, ended: hyper::Result<()>) {
-    if let Err(error) = ended {
-        tracing::debug!(address = %client.address, %error, "client connection ended");
+    /// Waits until an HTTP/1.1 connection is idle and may be closed: for long, or for a shorter time once the server goes
+    /// down and says so in its answers.
+    async fn rests(&self, idle_timeout: Duration, draining: &mut watch::Receiver<bool>) {
+        tokio::select! {
+            () = self.activity.quiet_for(idle_timeout) => return,
+            // An error means that the server is gone altogether.
+            _ = draining.wait_for(|draining| *draining) => {}
+        }
+        self.is_leaving.store(true, Ordering::Relaxed);
+        self.activity.touch();
+        self.activity.quiet_for(LAST_FAREWELL).await;
+    }
+
+    fn note_end(&self, ended: hyper::Result<()>) {
+        if let Err(error) = ended {
+            tracing::debug!(address = %self.client.address, %error, "client connection ended");
+        }
     }
 }

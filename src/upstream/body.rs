@@ -16,14 +16,20 @@ use super::TransportError;
 use super::stream::Received;
 use super::targets::Lease;
 
+type Error = Box<dyn std::error::Error + Send + Sync>;
+
 /// A client's body on its way upstream: its data, without trailers. The Kubernetes API has no use for request
 /// trailers, and one named `impersonate-user` would arrive behind our back.
 pub struct RequestBody {
-    /// `None` for a request without a body.
-    incoming: Option<Incoming>,
+    /// `None` for a request without a body, or when it has passed. Boxed, as requests are moved often and few have one.
+    passing: Option<Box<Passing>>,
+}
+
+struct Passing {
+    incoming: Incoming,
     idle: Duration,
     deadline: Option<Pin<Box<Sleep>>>,
-    received: Option<Arc<AtomicU64>>,
+    received: Arc<AtomicU64>,
 }
 
 /// A cluster's answer on its way back. Holds its place on the upstream connection until it ends or is dropped.
@@ -41,7 +47,7 @@ pub(super) enum Either {
 impl RequestBody {
     /// No body at all.
     pub fn empty() -> Self {
-        Self { incoming: None, idle: Duration::ZERO, deadline: None, received: None }
+        Self { passing: None }
     }
 
     /// The client's body, and the count of its bytes as they pass. It fails when the client sends nothing for `idle`.
@@ -49,17 +55,31 @@ impl RequestBody {
         if incoming.is_end_stream() {
             return (Self::empty(), None);
         }
-        let received = Some(Arc::new(AtomicU64::new(0)));
-        (Self { incoming: Some(incoming), idle, deadline: None, received: received.clone() }, received)
+        let received = Arc::new(AtomicU64::new(0));
+        let passing = Passing { incoming, idle, deadline: None, received: Arc::clone(&received) };
+        (Self { passing: Some(Box::new(passing)) }, Some(received))
     }
 
     /// Whether there is nothing to send.
     pub fn is_empty(&self) -> bool {
-        self.incoming.is_none()
+        self.passing.is_none()
     }
+}
 
-    pub(super) fn copy_if_empty(&self) -> Option<Self> {
-        self.is_empty().then(Self::empty)
+impl Passing {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(cx) else {
+            return self.poll_deadline(cx).map(|error| Some(Err(error.into())));
+        };
+        if let Some(deadline) = &mut self.deadline {
+            deadline.as_mut().reset(Instant::now() + self.idle);
+        }
+        if let Some(Ok(frame)) = &frame
+            && let Some(data) = frame.data_ref()
+        {
+            self.received.fetch_add(data.len() as u64, Ordering::Relaxed);
+        }
+        Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
     }
 
     /// Whether the client has been silent for too long. The timer exists only while we wait.
@@ -73,42 +93,30 @@ impl RequestBody {
 
 impl Body for RequestBody {
     type Data = Bytes;
-    type Error = Box<dyn std::error::Error + Send + Sync>;
+    type Error = Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        let this = &mut *self;
-        let Some(incoming) = this.incoming.as_mut() else { return Poll::Ready(None) };
-        let Poll::Ready(frame) = Pin::new(incoming).poll_frame(cx) else {
-            return this.poll_deadline(cx).map(|error| Some(Err(error.into())));
-        };
-        if let Some(deadline) = &mut this.deadline {
-            deadline.as_mut().reset(Instant::now() + this.idle);
-        }
-        match frame {
-            Some(Ok(frame)) if frame.is_data() => {
-                if let (Some(received), Some(data)) = (&this.received, frame.data_ref()) {
-                    received.fetch_add(data.len() as u64, Ordering::Relaxed);
-                }
-                Poll::Ready(Some(Ok(frame)))
-            }
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let Some(passing) = &mut self.passing else { return Poll::Ready(None) };
+        match ready!(passing.poll_frame(cx)) {
+            Some(Ok(frame)) if frame.is_data() => Poll::Ready(Some(Ok(frame))),
             // Trailers are the last frame there is.
             Some(Ok(_)) | None => {
-                this.incoming = None;
+                self.passing = None;
                 Poll::Ready(None)
             }
-            Some(Err(error)) => Poll::Ready(Some(Err(error.into()))),
+            Some(Err(error)) => Poll::Ready(Some(Err(error))),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.as_ref().is_none_or(Body::is_end_stream)
+        self.passing.as_ref().is_none_or(|passing| passing.incoming.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+        self.passing.as_ref().map_or_else(|| SizeHint::with_exact(0), |passing| passing.incoming.size_hint())
     }
 }
 

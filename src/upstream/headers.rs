@@ -39,33 +39,37 @@ pub enum HeaderError {
     UnsupportedExpectation,
 }
 
-/// Copies what may pass. If the client asks to be somebody else (`kubectl --as`), whom is handed over besides: it has to
+/// Takes over what may pass. If the client asks to be somebody else (`kubectl --as`), whom is handed over besides: it has to
 /// be let, or its request refused.
 ///
 /// # Errors
 /// See [`HeaderError`]; each is the client's fault.
 pub fn sanitize(
-    client: &HeaderMap,
+    client: HeaderMap,
     version: Version,
 ) -> Result<(SanitizedHeaders, Option<AskedImpersonation>), HeaderError> {
-    let upgrade = upgrade::requested(client, version)?;
-    check_expectation(client)?;
-    let nominated = Nominated::of(client);
+    let upgrade = upgrade::requested(&client, version)?;
+    check_expectation(&client)?;
+    let nominated = Nominated::of(&client);
     let mut map = HeaderMap::with_capacity(client.len() + 8);
     let mut asked: Option<AskedImpersonation> = None;
-    for (name, value) in client {
+    let mut name = None;
+    for (next, value) in client {
+        // Of several values of a name the first alone comes with it.
+        name = next.or(name);
+        let Some(name) = &name else { continue };
         // Before `Connection` is honoured: what a client asks for must not vanish at its own nomination.
         if name.as_str().starts_with(IMPERSONATE_PREFIX) {
-            asked.get_or_insert_default().add(name.clone(), value.clone());
+            asked.get_or_insert_default().add(name.clone(), value);
             continue;
         }
         if is_protected(name)? || nominated.contains(name) {
             continue;
         }
         if *name == SEC_WEBSOCKET_PROTOCOL {
-            append_protocols(&mut map, value);
+            append_protocols(&mut map, &value);
         } else {
-            map.append(name.clone(), value.clone());
+            map.append(name.clone(), value);
         }
     }
     if let Some(upgrade) = upgrade {
@@ -81,8 +85,7 @@ pub fn sanitize_response(headers: &mut HeaderMap) {
     let nominated = Nominated::of(headers);
     let drop =
         |name: &HeaderName| is_hop_by_hop(name.as_str()) || *name == SET_COOKIE || nominated.contains(name);
-    let names: Vec<HeaderName> = headers.keys().filter(|name| drop(name)).cloned().collect();
-    for name in names {
+    while let Some(name) = headers.keys().find(|name| drop(name)).cloned() {
         headers.remove(name);
     }
 }
@@ -115,7 +118,7 @@ impl SanitizedHeaders {
 /// Whether the header must not be copied, or must not be there at all.
 fn is_protected(name: &HeaderName) -> Result<bool, HeaderError> {
     let text = name.as_str();
-    if text.contains('_') {
+    if memchr::memchr(b'_', text.as_bytes()).is_some() {
         let hyphenated = text.replace('_', "-");
         if hyphenated.starts_with(IMPERSONATE_PREFIX) || is_protected_text(&hyphenated) {
             return Err(HeaderError::Underscore(text.to_owned()));
@@ -166,7 +169,7 @@ impl Nominated {
         let mut names = Vec::new();
         // Every line counts: `get` would give the first alone. A line that is not text nominates nothing.
         for line in headers.get_all(CONNECTION).iter().filter_map(|line| line.to_str().ok()) {
-            names.extend(tokens(line).map(str::to_ascii_lowercase));
+            names.extend(tokens(line).filter(|token| !is_option(token)).map(str::to_ascii_lowercase));
         }
         Self(names)
     }
@@ -174,6 +177,11 @@ impl Nominated {
     pub(super) fn contains(&self, name: &HeaderName) -> bool {
         self.0.iter().any(|nominated| nominated == name.as_str())
     }
+}
+
+/// Whether a member of `Connection`, as nearly all do, means no field, or one that never passes anyway.
+fn is_option(token: &str) -> bool {
+    token.eq_ignore_ascii_case("keep-alive") || token.eq_ignore_ascii_case("close")
 }
 
 fn check_expectation(headers: &HeaderMap) -> Result<(), HeaderError> {
@@ -217,7 +225,7 @@ mod tests {
     }
 
     fn passed(lines: &[(&str, &str)]) -> Vec<String> {
-        let (sanitized, _) = sanitize(&headers(lines), Version::HTTP_11).ok().unwrap();
+        let (sanitized, _) = sanitize(headers(lines), Version::HTTP_11).ok().unwrap();
         sanitized.map.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect()
     }
 
@@ -268,14 +276,14 @@ mod tests {
         ] {
             for connection in ["close", name] {
                 let lines = [(name, "x"), ("connection", connection)];
-                let (passed, asked) = sanitize(&headers(&lines), Version::HTTP_2).ok().unwrap();
+                let (passed, asked) = sanitize(headers(&lines), Version::HTTP_2).ok().unwrap();
                 assert!(asked.is_some() && passed.map.is_empty(), "{name}");
             }
         }
         for name in
             ["impersonate_user", "Impersonate_Extra_X", "x_remote_user", "x-remote_group", "content_length"]
         {
-            let result = sanitize(&headers(&[(name, "x")]), Version::HTTP_2);
+            let result = sanitize(headers(&[(name, "x")]), Version::HTTP_2);
             assert!(matches!(result.err(), Some(HeaderError::Underscore(_))), "{name}");
         }
         assert_eq!(passed(&[("my_header", "x"), ("impersonated", "x")]), ["my_header: x", "impersonated: x"]);
@@ -312,7 +320,7 @@ mod tests {
             0..12,
         )) {
             let lines: Vec<_> = lines.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-            if let Ok((sanitized, _)) = sanitize(&headers(&lines), Version::HTTP_11) {
+            if let Ok((sanitized, _)) = sanitize(headers(&lines), Version::HTTP_11) {
                 for name in sanitized.map.keys() {
                     let name = name.as_str().replace('_', "-");
                     prop_assert!(!name.starts_with(IMPERSONATE_PREFIX) && !name.starts_with(REMOTE_PREFIX), "{name}");

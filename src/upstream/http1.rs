@@ -1,6 +1,9 @@
 //! HTTP/1.1 connections to one endpoint: kept and used again where it has no HTTP/2, and one for each tunnel.
 
+use std::future::{Future as _, poll_fn};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
+use std::task::{Poll, ready};
 
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
@@ -55,12 +58,16 @@ impl Http1Pool {
         builder.max_headers(self.max_headers).max_header_size(self.max_header_bytes);
         let (sender, driver) = builder.handshake(TokioIo::new(io)).await.map_err(TransportError::from)?;
         let gauge = self.telemetry.metrics.open_upstream_connection(pool);
-        tokio::spawn(async move {
-            let _gauge = gauge;
-            if let Err(error) = driver.with_upgrades().await {
+        let mut driver = driver.with_upgrades();
+        // By hand: an asynchronous block has room for what it is given and once more for what it awaits.
+        tokio::spawn(poll_fn(move |cx| {
+            let _open = &gauge;
+            let ended = ready!(Pin::new(&mut driver).poll(cx));
+            if let Err(error) = ended {
                 tracing::debug!(%error, "upstream connection ended");
             }
-        });
+            Poll::Ready(())
+        }));
         let home = (pool != UpstreamPool::Tunnel).then(|| Arc::clone(self));
         Ok(Http1Lease { pool: home, sender })
     }

@@ -85,15 +85,15 @@ impl Http2Set {
         if let Some(lease) = self.reserve() {
             return Ok(Acquired::Http2(lease));
         }
-        // Boxed, as it is rare: every request would have room for it otherwise.
-        Box::pin(self.acquire_new(dialer)).await
-    }
-
-    async fn acquire_new(self: &Arc<Self>, dialer: &Dialer) -> Result<Acquired, UpstreamError> {
         let _turn = self.dialling.lock().await;
         if let Some(lease) = self.reserve() {
             return Ok(Acquired::Http2(lease));
         }
+        // Boxed, as it is rare: every request would have room for it otherwise, and thousands may wait for their turn.
+        Box::pin(self.dial(dialer)).await
+    }
+
+    async fn dial(self: &Arc<Self>, dialer: &Dialer) -> Result<Acquired, UpstreamError> {
         match dialer.dial(Offer::Http2OrHttp1).await? {
             Dialled::Http1(io) => Ok(Acquired::Http1(Box::new(io))),
             Dialled::Http2(io) => {

@@ -24,6 +24,7 @@ use body::Either;
 pub use body::{RequestBody, ResponseBody};
 pub use headers::{HeaderError, SanitizedHeaders, sanitize, sanitize_response};
 pub use impersonation::{AskedError, AskedImpersonation};
+use request::Spare;
 pub use request::UpstreamRequest;
 pub use upgrade::Upgrade;
 
@@ -129,10 +130,10 @@ impl Upstream {
         answerer: Answerer,
     ) -> Result<Response<ResponseBody>, UpstreamError> {
         let request = self.undoubted(request).await;
-        let spare = request.copy();
+        let spare = request.spare();
         // With another credential in its place it would be a request of our own, without an identity.
         let is_about_us = answerer == Answerer::Apiserver && request.shows_our_credential();
-        let (response, generation) = self.deliver(request, spare.as_deref(), class).await?;
+        let (response, generation) = self.deliver(request, spare.as_ref(), class).await?;
         if response.status() != StatusCode::UNAUTHORIZED || !is_about_us {
             return Ok(response);
         }
@@ -142,9 +143,9 @@ impl Upstream {
         };
         tracing::debug!("sending once more with a fresh credential");
         drop(response);
-        let again = spare.with_credential(fresh);
-        let spare = again.copy();
-        let (response, _) = self.deliver(again, spare.as_deref(), class).await?;
+        let again = spare.again().with_credential(fresh);
+        let spare = again.spare();
+        let (response, _) = self.deliver(again, spare.as_ref(), class).await?;
         Ok(response)
     }
 
@@ -162,7 +163,7 @@ impl Upstream {
     async fn deliver(
         &self,
         mut request: Box<UpstreamRequest>,
-        spare: Option<&UpstreamRequest>,
+        spare: Option<&Spare>,
         class: Class,
     ) -> Result<(Response<ResponseBody>, u64), UpstreamError> {
         let mut tried = Vec::new();
@@ -190,7 +191,7 @@ impl Upstream {
                 }
                 Err(failed) => failed,
             };
-            let refused = spare.filter(|_| failed.is_refused).and_then(UpstreamRequest::copy);
+            let refused = spare.filter(|_| failed.is_refused).map(Spare::again);
             let most = if failed.is_connection_over { MAX_CONNECTIONS } else { 1 };
             let Some(again) = failed.unsent.or(refused).filter(|_| repeats < most) else {
                 return Err(failed.error);

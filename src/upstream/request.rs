@@ -35,6 +35,15 @@ pub struct UpstreamRequest {
     shows_our_credential: bool,
 }
 
+/// What a request without a body is made of. Nearly all are thrown away: its headers are a list and no map, which costs less
+/// to make.
+pub(super) struct Spare {
+    method: Method,
+    target: PathAndQuery,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    shows_our_credential: bool,
+}
+
 impl UpstreamRequest {
     /// Writes the identity of `permit` and our own `credential` over what is left of the client's headers, as the last
     /// step: nothing that a client nominates for removal can reach them. Where the permit has a credential of its own, that
@@ -77,21 +86,16 @@ impl UpstreamRequest {
         self.method.is_safe() && self.is_bodiless() && !self.headers.contains_key(UPGRADE)
     }
 
-    /// A second copy, which a request with a body does not have: its body can be read only once.
-    pub(super) fn copy(&self) -> Option<Box<Self>> {
-        let body = self.body.copy_if_empty()?;
-        Some(Box::new(Self {
-            method: self.method.clone(),
-            target: self.target.clone(),
-            headers: self.headers.clone(),
-            body,
-            shows_our_credential: self.shows_our_credential,
-        }))
-    }
-
-    /// The credential of ours that it carries.
-    pub(super) fn credential(&self) -> Option<&HeaderValue> {
-        self.headers.get(AUTHORIZATION)
+    /// What it can be made of once more, which a request with a body can't: its body can be read only once.
+    pub(super) fn spare(&self) -> Option<Spare> {
+        if !self.is_bodiless() {
+            return None;
+        }
+        // The map does not tell beforehand how many lines it will give.
+        let mut headers = Vec::with_capacity(self.headers.len());
+        headers.extend(self.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
+        let (method, target) = (self.method.clone(), self.target.clone());
+        Some(Spare { method, target, headers, shows_our_credential: self.shows_our_credential })
     }
 
     /// The same with another credential of ours.
@@ -140,8 +144,30 @@ impl UpstreamRequest {
         *request.method_mut() = self.method;
         *request.uri_mut() = Uri::from(below(&endpoint.path_prefix, self.target));
         *request.headers_mut() = self.headers;
-        insert_host(request.headers_mut(), endpoint);
+        request.headers_mut().insert(HOST, endpoint.host_header.clone());
         request
+    }
+}
+
+impl Spare {
+    /// The request once more.
+    pub(super) fn again(&self) -> Box<UpstreamRequest> {
+        let mut headers = HeaderMap::with_capacity(self.headers.len());
+        for (name, value) in &self.headers {
+            headers.append(name.clone(), value.clone());
+        }
+        Box::new(UpstreamRequest {
+            method: self.method.clone(),
+            target: self.target.clone(),
+            headers,
+            body: RequestBody::empty(),
+            shows_our_credential: self.shows_our_credential,
+        })
+    }
+
+    /// The credential of ours that it carries.
+    pub(super) fn credential(&self) -> Option<&HeaderValue> {
+        self.headers.iter().find(|(name, _)| *name == AUTHORIZATION).map(|(_, value)| value)
     }
 }
 
@@ -179,11 +205,6 @@ fn below(prefix: &str, target: PathAndQuery) -> PathAndQuery {
     PathAndQuery::from_maybe_shared(Bytes::from(format!("{prefix}{slash}{target}"))).unwrap_or(target)
 }
 
-fn insert_host(headers: &mut HeaderMap, endpoint: &Endpoint) {
-    let authority = endpoint.authority.as_str();
-    headers.insert(HOST, HeaderValue::from_str(authority).unwrap_or(HeaderValue::from_static("kubernetes")));
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -203,7 +224,7 @@ mod tests {
     }
 
     fn headers_of(permit: Permit, client: &HeaderMap) -> Option<HeaderMap> {
-        let (headers, _) = sanitize(client, Version::HTTP_11).ok()?;
+        let (headers, _) = sanitize(client.clone(), Version::HTTP_11).ok()?;
         let credential = Some(HeaderValue::from_static("Bearer ours"));
         let target = PathAndQuery::from_static("/api");
         let address = HeaderValue::from_static("127.0.0.1");
@@ -286,7 +307,7 @@ mod tests {
                 let value = HeaderValue::from_bytes(value.as_bytes()).unwrap();
                 client.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), value);
             }
-            let (_, asked) = sanitize(&client, Version::HTTP_11).unwrap();
+            let (_, asked) = sanitize(client.clone(), Version::HTTP_11).unwrap();
             if let Ok(mut wanted) = asked.unwrap().parse() {
                 let user = UserInfo {
                     name: wanted.user.clone(),
@@ -295,7 +316,7 @@ mod tests {
                     extras: wanted.extras.clone(),
                 };
                 let written = headers_of(authz::permit_user_info(user.into()), &client).unwrap();
-                let (_, again) = sanitize(&written, Version::HTTP_11).unwrap();
+                let (_, again) = sanitize(written, Version::HTTP_11).unwrap();
                 let mut again = again.unwrap().parse().unwrap();
                 // Two spellings of a key are written as one, and its values together.
                 for user in [&mut again, &mut wanted] {
