@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use rustls::ClientConfig;
 use socket2::{SockRef, TcpKeepalive};
-use tokio::io::BufReader;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -15,13 +14,7 @@ use super::UpstreamError;
 use crate::cluster::Endpoint;
 use crate::config::LiveConfig;
 
-pub(super) type Tls = TlsStream<BufReader<TcpStream>>;
-
-/// How much is read from the socket at once where many answers share it: the TLS library asks for 4 KiB, and so once for each
-/// quarter of a record. A connection of one request at a time would keep the memory for little: its buffer is smaller than
-/// any read, which then goes past it.
-const SHARED_READ: usize = 32 << 10;
-const UNSHARED_READ: usize = 1;
+pub(super) type Tls = TlsStream<TcpStream>;
 
 /// When a silent peer is given up, as far as the network can tell: a tunnel has no ping of its own.
 const KEEPALIVE: Duration = Duration::from_secs(10);
@@ -81,14 +74,13 @@ impl Dialer {
 
     async fn connect(&self, offer: Offer) -> Result<Dialled, UpstreamError> {
         let endpoint = &self.endpoint;
-        let (connector, read) = match offer {
-            Offer::Http2OrHttp1 => (&self.http2, SHARED_READ),
-            Offer::Http1 => (&self.http1, UNSHARED_READ),
+        let connector = match offer {
+            Offer::Http2OrHttp1 => &self.http2,
+            Offer::Http1 => &self.http1,
         };
         let tcp = TcpStream::connect((endpoint.host.as_str(), endpoint.port)).await;
         let tcp = tcp.map_err(UpstreamError::Connect)?;
         tune(&tcp).map_err(UpstreamError::Connect)?;
-        let tcp = BufReader::with_capacity(read, tcp);
         let tls = connector.connect(endpoint.server_name.clone(), tcp).await.map_err(UpstreamError::Tls)?;
         let http2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
         Ok(if http2 { Dialled::Http2(tls) } else { Dialled::Http1(tls) })
